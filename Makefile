@@ -1,0 +1,59 @@
+# make repro [SCALE=smoke|laptop|gpu|paper] [JOBS=2]   every stage of the pipeline that is out of date
+# make test                                            every test; make test-fast leaves out the slow ones
+# make ui                                              MLflow's UI on this machine
+# Set-up happens by itself on first use, in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SCALE ?= laptop
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Two training threads lose against two trainings; see params.yaml, training.threads.
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: repro test test-fast lint format ui lock clean
+
+repro: $(READY)
+	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(READY)
+	$(BIN)/mult ui
+
+# torch first and with what it needs, for that differs between its CPU and its CUDA build; then the lock as it stands.
+# torchvision comes with --no-deps like everything else: beside a CPU build of torch it would ask for another one.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+# Resolve pyproject.toml anew and write down what came out.
+lock:
+	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV).lock/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
+	$(VENV).lock/bin/python -m pip install --quiet setuptools wheel --editable .[dev]
+	$(VENV).lock/bin/python -m pip check
+	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|nvidia-|triton)' | sed 's/+cpu//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf $(VENV).lock
+
+clean:
+	rm -rf .mult .pytest_cache .ruff_cache

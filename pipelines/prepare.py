@@ -1,0 +1,29 @@
+"""Render a domain into data/<domain>.
+
+python -m pipelines.prepare rooms-home
+"""
+
+import argparse
+from pathlib import Path
+
+from mult import params, stage
+from mult.data.prepare import prepare
+from mult.errors import UserError
+from mult.progress import Stopwatch
+
+
+def main(domain: str) -> None:
+    scale = params.load().scale
+    if domain not in scale.domains:
+        raise UserError(f"domain {domain!r}: scale {scale.name} has {', '.join(scale.domains)}")
+    clock = Stopwatch()
+    with stage.working("rendering"):
+        images = prepare(domain, scale.domains[domain], scale.image_size, Path("data") / domain)
+    print(f"{domain}: {images} images of {scale.image_size} pixels in {clock.seconds():.0f} s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("domain")
+    arguments = parser.parse_args()
+    stage.run_stage(f"prepare-{arguments.domain}", lambda: main(arguments.domain))

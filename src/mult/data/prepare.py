@@ -1,0 +1,95 @@
+"""Rendering a domain into its folder: by several processes, and on from where a killed run stopped."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from mult.data import labels
+from mult.data.domains import embedded
+from mult.data.frame import Unit
+from mult.data.store import LABELS, Writer
+from mult.errors import UserError
+from mult.files import atomic
+from mult.params import EmbeddedDomain
+from mult.process import STATE, die_with_parent
+from mult.progress import progress
+
+Sample = tuple[dict[str, np.ndarray], str, float]
+
+
+def prepare(
+    name: str, settings: EmbeddedDomain, image_size: int, folder: Path, stride: int = 32, processes: int | None = None
+) -> int:
+    """Render every split of the domain ``name`` into ``folder``; returns the number of images.
+
+    Each finished unit is kept aside until the domain is complete, so that an interrupted run goes on where it stopped.
+    The pixels do not depend on the number of processes.
+
+    Raises:
+        UserError: unknown domain, or an image size that is no multiple of the encoder's coarsest stride.
+    """
+    if image_size % stride:
+        raise UserError(f"scale.image_size: {image_size} is no multiple of the encoder's coarsest stride {stride}")
+    domain = embedded(name)
+    counts = {split: getattr(settings, split) for split in ("train", "val", "test")}
+    plan = {split: domain.units(split, n, settings.views) for split, n in counts.items() if n}
+    units = [unit for split in plan.values() for unit in split]
+    kept = STATE / "render" / f"{name}-{_fingerprint(settings, image_size)}"
+    kept.mkdir(parents=True, exist_ok=True)
+
+    todo = [unit for unit in units if not _file(kept, unit).exists()]
+    jobs = [(unit, image_size, settings.edge_sigma, _file(kept, unit)) for unit in todo]
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes or os.cpu_count(), context, initializer=_start_worker) as pool:
+        for _ in progress(pool.map(_render, jobs), f"render {name}", total=len(jobs), unit="unit"):
+            pass
+
+    writer = Writer(folder, name, domain.classes, image_size, edge_sigma=settings.edge_sigma)
+    for split, members in plan.items():
+        writer.add(split, counts[split], _samples(kept, members))
+    writer.close()
+    shutil.rmtree(kept)
+    return sum(counts.values())
+
+
+def _start_worker() -> None:
+    die_with_parent()
+    import cv2
+
+    cv2.setNumThreads(1)  # the pool already fills the cores
+
+
+def _render(job: tuple[Unit, int, float, Path]) -> None:
+    unit, image_size, edge_sigma, path = job
+    frames = embedded(unit.domain).render(unit, image_size)
+    samples = [labels.annotate(frame, edge_sigma) for frame in frames]
+    stacked = {label: np.stack([sample[label] for sample in samples]) for label in LABELS}
+    with atomic(path) as file:
+        np.savez(file, fov=[frame.fov for frame in frames], **stacked)
+
+
+def _samples(kept: Path, units: list[Unit]) -> Iterator[Sample]:
+    for unit in units:
+        with np.load(_file(kept, unit)) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        for view, fov in enumerate(arrays["fov"]):
+            yield {label: arrays[label][view] for label in LABELS}, unit.group, float(fov)
+
+
+def _file(kept: Path, unit: Unit) -> Path:
+    return kept / f"{unit.split}-{unit.index:06d}.npz"
+
+
+def _fingerprint(settings: EmbeddedDomain, image_size: int) -> str:
+    """Of everything that decides the pixels: the settings and the code of this package."""
+    digest = hashlib.sha256(json.dumps([settings.model_dump(), image_size]).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,45 @@
+"""Looking up results, and changes with the paper's sign: + is better."""
+
+import pandas as pd
+
+from mult.tasks import TASKS
+
+
+def main_figures(results: pd.DataFrame, domain: str | None = None) -> pd.DataFrame:
+    """The rows of each task's main metric, with the task's short name in column ``short``."""
+    short = {task.name: key for key, task in TASKS.items()}
+    rows = results.assign(short=results["task"].map(short))
+    rows = rows[rows["metric"] == rows["short"].map(lambda t: TASKS[t].metric)]
+    return rows if domain is None else rows[rows["domain"] == domain]
+
+
+def gain(value: float, base: float, task: str) -> float:
+    """Percent by which ``value`` is better than ``base``, for the main metric of ``task`` (its short name)."""
+    change = 100 * (value - base) / abs(base)
+    return change if TASKS[task].higher_is_better else -change
+
+
+def paired_gains(rows: pd.DataFrame, run: str, base: str) -> pd.DataFrame:
+    """Gain of each run over the base run of the same seed, domain and task.
+
+    Args:
+        rows: of ``main_figures``.
+        run: pattern of the run's name less its seed, e.g. ``mult-shared``.
+        base: the same for what it is compared with; ``{task}`` stands for the evaluated task's short name.
+
+    Returns:
+        Columns short, domain, seed, value, base, gain (percent). Seeds that the base lacks use its first seed.
+    """
+    stems = rows["run"].str.replace(r"-s\d+$", "", regex=True)
+    out = []
+    for _, row in rows[stems == run].iterrows():
+        bases = rows[(stems == base.format(task=row["short"])) & (rows["domain"] == row["domain"])]
+        bases = bases[bases["short"] == row["short"]].sort_values("seed")
+        if bases.empty:
+            continue
+        same = bases[bases["seed"] == row["seed"]]
+        value = float((same if len(same) else bases)["value"].iloc[0])
+        out.append(
+            (row["short"], row["domain"], row["seed"], row["value"], value, gain(row["value"], value, row["short"]))
+        )
+    return pd.DataFrame(out, columns=["short", "domain", "seed", "value", "base", "gain"])

@@ -1,0 +1,54 @@
+"""Scoring a trained model on the test split of every domain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mult.data.batches import read
+from mult.data.classes import class_map
+from mult.data.store import Split, open_split
+from mult.evaluation.metrics import Score
+from mult.progress import progress
+
+
+@dataclass(frozen=True)
+class DomainScores:
+    """What one domain says of a model: figures a task, and each image's error (NaN: no valid pixel)."""
+
+    n_images: int
+    data_digest: str
+    figures: dict[str, dict[str, float]]
+    errors: dict[str, list[float]]
+
+
+def evaluate(
+    model: nn.Module, config: Mapping[str, Any], domains: list[str], data: Path, batch: int, device: torch.device
+) -> dict[str, DomainScores]:
+    """Scores of ``model`` (described by ``config``, its model.json) on the test split of each of ``domains``."""
+    model.to(device).eval()
+    return {
+        domain: _score(model, config, open_split(data / domain, "test"), batch, device)
+        for domain in progress(domains, f"score {config['run']}", unit="domain")
+    }
+
+
+@torch.no_grad()
+def _score(
+    model: nn.Module, config: Mapping[str, Any], split: Split, batch_size: int, device: torch.device
+) -> DomainScores:
+    tasks, classes = config["tasks"], config["classes"]
+    score = Score(tasks, len(classes), class_map(split.classes, classes))
+    for start in range(0, len(split), batch_size):
+        batch = read(split, tasks, range(start, min(start + batch_size, len(split))))
+        predictions = {t: p.float() for t, p in model(batch.rgb.to(device)).items()}
+        score.update(predictions, batch)
+    return DomainScores(
+        n_images=len(split),
+        data_digest=split.digest,
+        figures={t: m.compute() for t, m in score.metrics.items()},
+        errors={t: m.errors for t, m in score.metrics.items()},
+    )

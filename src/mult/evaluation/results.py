@@ -1,0 +1,76 @@
+"""results.csv: one row a (run, domain, task, metric), the one source of every table and figure."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from mult.errors import UserError
+from mult.files import read_json
+from mult.tasks import TASKS
+
+COLUMNS = [
+    "run", "study", "model", "attention", "reference", "tasks", "balancing", "scale", "seed", "domain", "shift",
+    "task", "metric", "value", "higher_is_better", "n_images", "params_m", "gmacs", "train_images", "wall_s", "device",
+    "mlflow_run_id", "git_commit", "data_digest",
+]  # fmt: skip
+HIGHER = ("miou", "pixel_accuracy", "delta1", "delta2", "delta3", "within_", "correlation")
+
+
+def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd.DataFrame:
+    """Results of the runs called ``names``, all of them at ``scale``.
+
+    Raises:
+        UserError: a run is missing, or was trained at another scale.
+    """
+    rows = [row for name in names for row in _rows(folder / name, scale)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def load_results(path: Path | str = "reports/results.csv") -> pd.DataFrame:
+    """The table as ``collect`` made it."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"reference": str, "git_commit": str})
+
+
+def _rows(folder: Path, scale: str) -> list[dict]:
+    missing = [n for n in ("model.json", "run.json", "scores.json") if not (folder / n).is_file()]
+    if missing:
+        raise UserError(f"{folder}: {missing[0]} is missing; `make repro` trains and scores every run")
+    model, run, scores = (read_json(folder / n) for n in ("model.json", "run.json", "scores.json"))
+    if model["scale"] != scale:
+        raise UserError(f"{folder}: trained at scale {model['scale']}, not {scale}; `make repro` brings it up to date")
+    evaluation = read_json(folder / "evaluation.json")
+    fixed = {
+        "run": model["run"],
+        "study": model["study"],
+        "model": model["model"],
+        "attention": model["attention"],
+        "reference": model["reference"],
+        "tasks": "+".join(model["tasks"]),
+        "balancing": "fixed",
+        "scale": scale,
+        "seed": model["seed"],
+        "shift": "none",
+        "params_m": model["params_m"],
+        "gmacs": model["gmacs"],
+        "train_images": model["train_images"],
+        "wall_s": run["wall_s"],
+        "device": run["device"],
+        "mlflow_run_id": evaluation["mlflow_run_id"],
+        "git_commit": run["git_commit"],
+    }
+    return [
+        fixed
+        | {
+            "domain": domain,
+            "task": TASKS[task].name,
+            "metric": metric,
+            "value": float(f"{value:.6g}"),
+            "higher_is_better": metric.startswith(HIGHER),
+            "n_images": of["n_images"],
+            "data_digest": of["data_digest"],
+        }
+        for domain, of in scores.items()
+        for task in model["tasks"]
+        for metric, value in of[task].items()
+    ]

@@ -1,0 +1,89 @@
+"""The studies over runs, each one function from results.csv to a table of numbers."""
+
+import pandas as pd
+
+from mult.evaluation.compare import gain, main_figures, paired_gains
+from mult.tasks import TASKS
+
+
+def _stems(results: pd.DataFrame) -> pd.Series:
+    return results["run"].str.replace(r"-s\d+$", "", regex=True)
+
+
+def variants(results: pd.DataFrame) -> list[str]:
+    """Names of the six-task variants, in the order of the runs."""
+    six = results[results["study"] == "six"]
+    return list(dict.fromkeys(_stems(six).str.removeprefix("mult-")))
+
+
+def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
+    """Main metric a task: constant predictor, one-task model and each six-task variant, means over seeds; gains in %.
+
+    ``<variant> gain`` is over the one-task model, and ``<variant> beats constant`` says whether every seed does.
+    """
+    rows = main_figures(results, domain)
+    stems = _stems(rows)
+
+    def values(stem: str, task: str) -> pd.Series:
+        return rows.loc[(stems == stem) & (rows["short"] == task), "value"]
+
+    table = []
+    for task in TASKS:
+        constant, single = values("constant", task).mean(), values(f"single-{task}", task).mean()
+        row = {"task": task, "metric": TASKS[task].unit, "constant": constant, "single": single}
+        for variant in variants(results):
+            row[variant] = values(f"mult-{variant}", task).mean()
+        for variant in variants(results):
+            gains = paired_gains(rows[rows["short"] == task], f"mult-{variant}", "single-{task}")["gain"]
+            row[f"{variant} gain"] = gains.mean()
+        for variant in variants(results):
+            better = [gain(v, constant, task) > 0 for v in values(f"mult-{variant}", task)]
+            row[f"{variant} beats constant"] = all(better)
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def ablation(results: pd.DataFrame) -> pd.DataFrame:
+    """Gain in % of each variant over each one before it, a domain and task: mean, least and greatest of the seeds."""
+    rows = main_figures(results)
+    order = variants(results)
+    table = []
+    for position, variant in enumerate(order):
+        for base in order[:position]:
+            gains = paired_gains(rows, f"mult-{variant}", f"mult-{base}")
+            for (domain, task), group in gains.groupby(["domain", "short"], sort=False):
+                g = group["gain"]
+                table.append((domain, task, f"{variant} over {base}", g.mean(), g.min(), g.max(), len(g)))
+    columns = ["domain", "task", "comparison", "gain", "least", "greatest", "seeds"]
+    frame = pd.DataFrame(table, columns=columns)
+    rank = {name: i for i, name in enumerate([*dict.fromkeys(rows["domain"]), *TASKS])}
+    return frame.sort_values(["comparison", "domain", "task"], key=lambda c: c.map(rank).fillna(0), kind="stable")
+
+
+def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
+    """Main metric on every domain: constant, one-task and six-task models; the drop from ``home``; gains over one-task.
+
+    Depth on a domain without the training domain's metric scale is better read from rmse_aligned in results.csv.
+    """
+    rows = main_figures(results)
+    stems = _stems(rows)
+    order = variants(results)
+    table = []
+    for domain in dict.fromkeys(rows["domain"]):
+        here = rows["domain"] == domain
+        for task in TASKS:
+            of_task = rows["short"] == task
+
+            def mean(stem: str, where: pd.Series, of_task: pd.Series = of_task) -> float:
+                return rows.loc[(stems == stem) & where & of_task, "value"].mean()
+
+            single = mean(f"single-{task}", here)
+            row = {"domain": domain, "task": task, "metric": TASKS[task].unit}
+            row |= {"constant": mean("constant", here), "single": single}
+            row |= {v: mean(f"mult-{v}", here) for v in order}
+            for v in order:
+                at_home = mean(f"mult-{v}", rows["domain"] == home)
+                row[f"{v} drop"] = -gain(row[v], at_home, task) if domain != home else 0.0
+                row[f"{v} gain"] = gain(row[v], single, task)
+            table.append(row)
+    return pd.DataFrame(table)

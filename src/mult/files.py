@@ -1,0 +1,53 @@
+"""Writing so that a file is either whole or not there."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO]:
+    """Open a file beside ``path`` for writing; on success flush it to disk and rename it to ``path``.
+
+    Readers see the old file or the new one, never a part. A path that DVC has linked read-only is replaced, not
+    written into.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding = None if "b" in mode else "utf-8"
+    handle = tempfile.NamedTemporaryFile(  # noqa: SIM115
+        mode, dir=path.parent, prefix=f".{path.name}.", delete=False, encoding=encoding
+    )
+    try:
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(handle.name, 0o644)
+        os.replace(handle.name, path)
+    except BaseException:
+        os.unlink(handle.name)
+        raise
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused, for no reader agrees on them."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    with atomic(path, "w") as file:
+        file.write(text + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """The value that ``write_json`` wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def sha256(path: Path | str) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

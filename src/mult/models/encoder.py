@@ -1,0 +1,47 @@
+"""The encoder: any timm backbone with a pyramid of features."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mult.models.torchvision_ops import declare_missing
+
+# Channel statistics of ImageNet in [0, 1], which timm's pretrained backbones expect.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """Images to four maps of growing width, each through its own LayerNorm.
+
+    Attributes:
+        widths: channels of the four maps, finest first.
+        strides: image pixels a map's cell, finest first (4, 8, 16, 32 for Swin).
+    """
+
+    def __init__(self, name: str, image_size: int, pretrained: bool = False, **options):
+        super().__init__()
+        declare_missing()
+        import timm
+
+        if name.startswith("swin_"):  # otherwise it insists on one image size
+            options |= {"img_size": image_size, "strict_img_size": False}
+        self.body = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        # A backbone with a stem of stride 2 gives five maps; the decoder has four stages.
+        self.widths = tuple(self.body.feature_info.channels()[-4:])
+        self.strides = tuple(self.body.feature_info.reduction()[-4:])
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.widths)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] to four maps (B, H/s, W/s, C), finest first. Any H and W: padded up to a stride."""
+        x = (images - self.mean) / self.std
+        stride = self.strides[-1]
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % stride, 0, -height % stride))
+        maps = [self._channels_last(m, w) for m, w in zip(self.body(x)[-4:], self.widths, strict=True)]
+        return [norm(m) for norm, m in zip(self.norms, maps, strict=True)]
+
+    @staticmethod
+    def _channels_last(x: Tensor, width: int) -> Tensor:
+        return x if x.shape[-1] == width and x.shape[1] != width else x.permute(0, 2, 3, 1).contiguous()

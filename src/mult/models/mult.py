@@ -1,0 +1,41 @@
+"""MulT: one encoder, a decoder a task, attention maps as ``model.attention`` says."""
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mult.models.decoder import Decoders
+from mult.models.encoder import Encoder
+from mult.seeding import torch_seed
+
+
+class MulT(nn.Module):
+    """The model of the paper in all its readings; see ``mult.models.attention.MapSource`` for the variants."""
+
+    def __init__(self, channels: Mapping[str, int], image_size: int, encoder: Mapping, decoder: Mapping, seed: int):
+        """``channels``: output channels a task; ``encoder`` and ``decoder``: those sections of params.yaml."""
+        super().__init__()
+        self.encoder = _seeded_encoder(image_size, encoder, seed)
+        heads = [width // decoder["head_width"] for width in self.encoder.widths]
+        self.decoders = Decoders(channels, self.encoder.widths, heads, decoder["window"], decoder, seed)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) in [0, 1] to (B, channels, H, W) a task."""
+        height, width = images.shape[-2:]
+        predictions = self.decoders(self.encoder(images))
+        return {t: self._resize(p, height, width) for t, p in predictions.items()}
+
+    def _resize(self, prediction: Tensor, height: int, width: int) -> Tensor:
+        """To image pixels; what the encoder's padding added is cut off."""
+        stride, coarsest = self.encoder.strides[0], self.encoder.strides[-1]
+        padded = [-(-side // coarsest) * coarsest for side in (height, width)]
+        if prediction.shape[-2:] != (padded[0] // stride, padded[1] // stride):
+            raise RuntimeError(f"prediction of {tuple(prediction.shape[-2:])} for an image of {height}x{width}")
+        return F.interpolate(prediction, padded, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def _seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
+    """First weights from ``seed`` alone, where they are not pretrained: the same in every run of a seed."""
+    with torch_seed(seed, "encoder"):
+        return Encoder(settings["name"], image_size, settings["pretrained"], **settings["options"])

@@ -1,0 +1,53 @@
+"""Models by name, and the one format in which a trained one is kept.
+
+runs/<run>/model.json          everything that is needed to build it again, and the weights' digest
+runs/<run>/model.safetensors   the weights
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import nn
+
+from mult.errors import UserError
+from mult.files import atomic, read_json, sha256, write_json
+from mult.models.constant import Constant
+from mult.models.mult import MulT
+from mult.tasks import outputs
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    """A model as ``model.json`` describes it, with first weights from its seed."""
+    channels = outputs(config["tasks"], len(config["classes"]))
+    if config["model"] == "constant":
+        return Constant(channels)
+    return MulT(channels, config["image_size"], config["encoder"], config["decoder"], config["seed"])
+
+
+def save_model(folder: Path | str, model: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``model.json`` into ``folder``."""
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic(folder / "model.safetensors") as file:
+        file.write(save(weights))
+    write_json(folder / "model.json", dict(config) | {"weights_sha256": sha256(folder / "model.safetensors")})
+
+
+def load_model(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained model of a run's folder, in evaluation mode, and its ``model.json``.
+
+    Raises:
+        UserError: there is no trained run, or its weights are not those that were written.
+    """
+    folder = Path(folder)
+    weights = folder / "model.safetensors"
+    if not (folder / "model.json").is_file() or not weights.is_file():
+        raise UserError(f"{folder}: no trained model here; `make repro` trains the runs of the chosen scale")
+    config = read_json(folder / "model.json")
+    if sha256(weights) != config["weights_sha256"]:
+        raise UserError(f"{weights}: altered since training; delete it and run `dvc repro` to restore it")
+    model = build(config | {"encoder": config["encoder"] | {"pretrained": False}} if "encoder" in config else config)
+    model.load_state_dict(load(weights.read_bytes()))
+    return model.eval(), config

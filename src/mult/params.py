@@ -1,0 +1,227 @@
+"""The schema of params.yaml. Every error is one line that names the key, the value and what is allowed."""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from mult.errors import UserError
+from mult.tasks import TASKS
+
+TaskName = Literal["semseg", "depth", "normal", "reshading", "keypoints", "edges"]
+DomainName = Literal["rooms-home", "rooms-loft", "rooms-kinect", "doom", "taskonomy", "replica", "nyuv2", "cocodoom"]
+Attention = Literal["self", "skip", "shared"]
+Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values are not coerced from other types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Decoder(Section):
+    """The decoders, and what the paper leaves unsaid about them (design.md, section 4)."""
+
+    attention: Attention
+    skip: Literal["none", "add", "concat"]
+    t2_mlp: bool
+    t2_shift: bool
+    relative_bias: bool
+    window: PositiveInt
+    head_width: PositiveInt
+    mlp_ratio: Positive
+    drop_path: Share
+    dropout: Share
+
+
+class Changes(Section):
+    """A variant: the decoder's settings that differ from the scale's."""
+
+    attention: Attention
+    skip: Literal["none", "add", "concat"] | None = None
+    t2_mlp: bool | None = None
+    t2_shift: bool | None = None
+    relative_bias: bool | None = None
+    reference: TaskName | None = None
+
+
+class Loss(Section):
+    """A task's loss and its weight in the sum."""
+
+    loss: Literal["cross_entropy", "l1", "rotate"]
+    weight: NonNegative
+
+
+class Encoder(Section):
+    """A timm backbone; ``options`` go to ``timm.create_model`` as they are."""
+
+    name: str
+    pretrained: bool
+    options: dict[str, Any]
+
+
+class Training(Section):
+    """One training, the same for every run of a scale."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    validate_every: PositiveInt
+    lr: Positive
+    weight_decay: NonNegative
+    betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    schedule: Literal["constant", "cosine", "poly"]
+    clip_norm: NonNegative
+    flip: bool
+    threads: PositiveInt
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
+
+
+class EmbeddedDomain(Section):
+    """Images of a domain that renders itself; ``views`` a room or a map's visit."""
+
+    train: Annotated[int, Field(ge=0)] = 0
+    val: Annotated[int, Field(ge=0)] = 0
+    test: PositiveInt
+    views: PositiveInt
+    edge_sigma: Positive
+
+
+class RealDomain(Section):
+    """A data set that the user has: ``root`` is its folder; ``split`` a list of buildings by name."""
+
+    root: str
+    split: str | None = None
+
+
+def _kind(domain: Any) -> str:
+    given = domain if isinstance(domain, dict) else vars(domain) if isinstance(domain, RealDomain) else {}
+    return "real" if "root" in given else "embedded"
+
+
+Domain = Annotated[
+    Annotated[EmbeddedDomain, Tag("embedded")] | Annotated[RealDomain, Tag("real")], Discriminator(_kind)
+]
+
+
+class Seeds(Section):
+    """Seeds of each study; runs of one seed share encoder weights and the order of the images."""
+
+    single: list[int]
+    pair: list[int]
+    six: list[int]
+
+
+class Scale(Section):
+    """Everything that grows with the machine."""
+
+    name: Literal["smoke", "laptop", "gpu", "paper"]
+    image_size: PositiveInt
+    train_domain: DomainName
+    domains: dict[DomainName, Domain]
+    seeds: Seeds
+    encoder: Encoder
+    decoder: Decoder
+    training: Training
+    score_batch: PositiveInt
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Scale":
+        if self.train_domain not in self.domains:
+            raise ValueError(f"train_domain {self.train_domain!r} is none of domains ({', '.join(self.domains)})")
+        home = self.domains[self.train_domain]
+        if isinstance(home, EmbeddedDomain) and not (home.train and home.val):
+            raise ValueError(f"domains.{self.train_domain} trains the models: its train and val must be above 0")
+        if isinstance(home, EmbeddedDomain) and self.training.batch_size > home.train:
+            raise ValueError(f"training.batch_size {self.training.batch_size} is above the {home.train} images")
+        if self.training.warmup_steps >= self.training.steps:
+            raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
+        return self
+
+
+class Params(Section):
+    """The whole file."""
+
+    tasks: list[TaskName]
+    losses: dict[TaskName, Loss]
+    single: Changes
+    pair: Changes
+    pairs: list[str]
+    variants: dict[Key, Changes]
+    scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
+    scale: Scale
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _is_an_alias(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"write *{value} (with the star), one of *smoke, *laptop, *gpu, *paper")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Params":
+        if self.tasks != list(TASKS):
+            raise ValueError(f"tasks must be {', '.join(TASKS)}, in this order")
+        wanted = ["+".join(pair) for pair in combinations(self.tasks, 2)]
+        if self.pairs != wanted:
+            raise ValueError(f"pairs must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}")
+        if missing := [t for t in self.tasks if t not in self.losses]:
+            raise ValueError(f"losses lacks {', '.join(missing)}")
+        for name, scale in self.scales.items():
+            if scale.name != name:
+                raise ValueError(f"scales.{name}.name is {scale.name!r}; it must be {name!r}")
+        return self
+
+
+def load(path: Path | str = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or breaks the schema; the text names file, key, value and mend.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's folder, or name the file") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_one_line(error)}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first complaint as ``key: value: what is allowed``, and how many more there are."""
+    details = error.errors(include_url=False)
+    # A misspelt key shows up as unknown and as missing: the first says more.
+    first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+    key = ".".join(str(part) for part in first["loc"] if part not in ("embedded", "real", "[key]")) or "(the file)"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key; remove it, or see the comments in params.yaml for the keys there are"
+    elif first["type"] == "missing":
+        message = "missing; it has no default"
+    elif not first["type"].startswith("value_error"):
+        shown = repr(first["input"])
+        message = f"{shown if len(shown) < 60 else shown[:57] + '...'}: {message}"
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{key}: {message}{more}".replace("\n", " ")

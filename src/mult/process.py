@@ -1,0 +1,45 @@
+"""Processes that neither outlive their parent nor work twice in one folder."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mult.errors import UserError
+
+STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing happens).
+
+    DVC, when it is killed, leaves the stage's process running, and the next `dvc repro` would start a second one.
+    """
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Hold the lock called ``name`` while the block runs.
+
+    Raises:
+        UserError: another living process holds it.
+    """
+    path = STATE / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise UserError(f"{name}: process {lock.read().strip()} is at work on it; wait for it or end it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

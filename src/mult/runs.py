@@ -1,0 +1,74 @@
+"""Runs by name: what each stage of the pipeline trains, looked up in params.yaml.
+
+constant-s0                no network: what predicts best without looking at the image
+single-depth-s0            one task
+pair-depth+normal-s0       two tasks
+mult-shared-s1             all six, variant ``shared``, seed 1
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from mult.errors import UserError
+from mult.params import Changes, Params
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, resolved: everything that its stage needs to know.
+
+    Attributes:
+        study: constant, single, pair or six.
+        model: name in the registry of models.
+        decoder: the decoder's settings with the variant's changes applied.
+    """
+
+    name: str
+    study: str
+    model: str
+    tasks: tuple[str, ...]
+    attention: str
+    reference: str
+    seed: int
+    decoder: dict[str, Any] = field(hash=False)
+
+
+def names(params: Params) -> list[str]:
+    """Every run of the chosen scale, in the order of the tables."""
+    seeds = params.scale.seeds
+    return [
+        "constant-s0",
+        *(f"single-{task}-s{seed}" for task in params.tasks for seed in seeds.single),
+        *(f"pair-{pair}-s{seed}" for pair in params.pairs for seed in seeds.pair),
+        *(f"mult-{variant}-s{seed}" for variant in params.variants for seed in seeds.six),
+    ]
+
+
+def resolve(params: Params, name: str) -> Run:
+    """Settings of the run called ``name``.
+
+    Raises:
+        UserError: the name is not one that params.yaml's tasks, pairs and variants make.
+    """
+    found = re.fullmatch(r"(constant|(single|pair|mult)-(.+))-s(\d+)", name)
+    if not found:
+        raise UserError(
+            f"run {name!r}: no such name; it looks like single-depth-s0, pair-depth+normal-s0, mult-shared-s0"
+        )
+    kind, what, seed = found[2] or "constant", found[3], int(found[4])
+    if kind == "constant":
+        return Run(name, "constant", "constant", tuple(params.tasks), "none", "none", seed, {})
+    choices = {"single": params.tasks, "pair": params.pairs, "mult": list(params.variants)}[kind]
+    if what not in choices:
+        raise UserError(f"run {name!r}: {what!r} is none of {', '.join(choices)}")
+    changes = {"single": params.single, "pair": params.pair}.get(kind) or params.variants[what]
+    tasks = tuple(params.tasks) if kind == "mult" else tuple(what.split("+"))
+    study = "six" if kind == "mult" else kind
+    decoder = _changed(params, changes)
+    return Run(name, study, "mult", tasks, decoder["attention"], changes.reference or "none", seed, decoder)
+
+
+def _changed(params: Params, changes: Changes) -> dict[str, Any]:
+    given = changes.model_dump(exclude_none=True, exclude={"reference"})
+    return params.scale.decoder.model_dump() | given

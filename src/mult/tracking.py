@@ -1,0 +1,163 @@
+"""MLflow, seen from the side: what stages tell it, and nothing that they need from it.
+
+One flat run a training or an evaluation, tagged with the DVC stage that made it. When a stage runs again, its earlier
+run is kept and tagged ``dvc.current = no``. The store is ``sqlite:///mlflow.db`` unless MLFLOW_TRACKING_URI says
+otherwise. Metric keys have exactly one slash: MLflow's UI makes a section of what stands before it.
+"""
+
+import fcntl
+import math
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from mult.errors import UserError
+from mult.process import STATE
+
+EXPERIMENT = "mult"
+DEFAULT_STORE = "sqlite:///mlflow.db"
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def store_uri() -> str:
+    """Where runs are kept."""
+    return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
+
+
+def connect():
+    """A client of the store and the experiment's id; the store is made where there is none.
+
+    The lock keeps two first users from making one database at the same time, which breaks it for good.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    import mlflow
+
+    STATE.mkdir(exist_ok=True)
+    with open(STATE / "mlflow.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            mlflow.set_tracking_uri(store_uri())
+            client = mlflow.MlflowClient()
+            found = client.get_experiment_by_name(EXPERIMENT)
+            return client, found.experiment_id if found else client.create_experiment(EXPERIMENT)
+        except mlflow.exceptions.MlflowException as error:
+            text = " ".join(str(error).split())[:200]
+            raise UserError(f"MLflow's store {store_uri()}: {text}; start it, or unset MLFLOW_TRACKING_URI") from None
+
+
+class Run:
+    """One MLflow run while its stage works."""
+
+    def __init__(self, client, run_id: str):
+        self._client, self.id = client, run_id
+
+    def log(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log the figures of one step in one call; what is not finite is left out, for stores turn it into numbers."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        entries = [Metric(key, value, now, step) for key, value in metrics.items() if math.isfinite(value)]
+        self._client.log_batch(self.id, metrics=entries)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep ``text`` as the artifact ``name``."""
+        self._client.log_text(self.id, text, name)
+
+
+@contextmanager
+def stage_run(
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    inputs: Sequence[Path | str] = (),
+    context: str = "training",
+) -> Iterator[Run]:
+    """An MLflow run for the current DVC stage (``name`` where there is none); ended as the block ends.
+
+    Args:
+        params: few and short, for the compare view; whole settings belong into an artifact.
+        tags: further tags; DVC's stage, the inputs' digests and the state of the code are added.
+        inputs: paths of the stage's data, as DVC knows them.
+        context: of the data in MLflow's Dataset column.
+    """
+    client, experiment = connect()
+    stage = os.environ.get("DVC_STAGE", name)
+    _supersede(client, experiment, stage)
+    digests = dvc_digests(inputs)
+    about = {"mlflow.note.content": f"Stage `{stage}`. Run it again: `dvc repro --single-item {stage}`"}
+    state = {"dvc.stage": stage, "dvc.current": "yes", **{f"dvc.md5.{path}": md5 for path, md5 in digests.items()}}
+    run = client.create_run(experiment, run_name=name, tags={**about, **state, **code_state(), **tags})
+    client.log_batch(run.info.run_id, params=_params(params))
+    _log_inputs(client, run.info.run_id, digests, context)
+    try:
+        yield Run(client, run.info.run_id)
+    except BaseException:
+        client.set_terminated(run.info.run_id, "FAILED")
+        raise
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
+    """MD5 of each of ``paths`` that dvc.lock knows as an output."""
+    for _ in range(3):  # another dvc may be rewriting the file, which it does in place
+        lock = Path("dvc.lock")
+        known = yaml.safe_load(lock.read_text()) if lock.exists() else None
+        if known:
+            break
+        time.sleep(0.1)
+    outs = {o["path"]: o["md5"] for s in (known or {}).get("stages", {}).values() for o in s.get("outs", [])}
+    return {str(path): outs[str(path)] for path in paths if str(path) in outs}
+
+
+def code_state() -> dict[str, str]:
+    """Tags of the code: commit, and whether it was changed since."""
+    return {
+        "mlflow.source.git.commit": git_commit(),
+        "git.dirty": "yes" if _git("status", "--porcelain", "-uno") else "no",
+    }
+
+
+def git_commit() -> str:
+    """The commit that is checked out; empty outside a repository."""
+    return _git("rev-parse", "HEAD")
+
+
+def _git(*args: str) -> str:
+    done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _supersede(client, experiment: str, stage: str) -> None:
+    query = f"tags.`dvc.stage` = '{stage}' and tags.`dvc.current` = 'yes'"
+    for old in client.search_runs([experiment], query):
+        client.set_tag(old.info.run_id, "dvc.current", "no")
+        if old.info.status == "RUNNING":
+            client.set_terminated(old.info.run_id, "KILLED")
+
+
+def _params(params: Mapping[str, object]) -> list:
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)) for key, value in params.items()]
+
+
+def _log_inputs(client, run_id: str, digests: Mapping[str, str], context: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = [(path, md5) for path, md5 in digests.items() if path.startswith("data/")]
+    inputs = [
+        DatasetInput(
+            Dataset(name=Path(path).name, digest=md5[:8], source_type="local", source=f'{{"uri": "{path}"}}'),
+            [InputTag("mlflow.data.context", context)],
+        )
+        for path, md5 in data
+    ]
+    if inputs:
+        client.log_inputs(run_id, inputs)

@@ -1,0 +1,22 @@
+"""MLflow's UI in its light form: one worker, none of the job workers that only its language-model features need."""
+
+import os
+import subprocess
+import sys
+
+from mult.tracking import connect, store_uri
+
+
+def serve(port: int) -> int:
+    """Serve the UI on the loopback address until interrupted; returns the server's exit code."""
+    _, experiment = connect()
+    print(f"runs: http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning", flush=True)
+    print("ready in about ten seconds; Ctrl-C ends it", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen([*command, "--backend-store-uri", store_uri()], env=environment)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        return server.wait()

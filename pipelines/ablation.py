@@ -1,9 +1,9 @@
 """With and without shared attention, variant against variant: reports/tables/ablation.csv and .md.
 
-python -m pipelines.ablation
+python -m pipelines ablation
 """
 
-from mult import params, stage
+from mult import params
 from mult.evaluation.results import load_results
 from mult.evaluation.studies import ablation
 from mult.reports import tables
@@ -22,7 +22,3 @@ def main() -> None:
         "The paper prints no number for this comparison.",
     ]
     tables.write_table("ablation", table, title, notes)
-
-
-if __name__ == "__main__":
-    stage.run_stage("ablation", main)

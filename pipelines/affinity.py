@@ -1,11 +1,11 @@
 """The 6 x 6 table of which task helps which: reports/tables/affinity.csv and .md.
 
-python -m pipelines.affinity
+python -m pipelines affinity
 """
 
 import pandas as pd
 
-from mult import params, stage
+from mult import params
 from mult.evaluation.affinity import affinity_matrix
 from mult.evaluation.results import load_results
 from mult.reports import tables
@@ -36,7 +36,3 @@ def _published() -> str:
         cnn = [f"{v:+.1f}" for v, s in zip(group["value"], group["source"], strict=True) if not s.startswith("MulT")]
         matrix.loc[row, column] = " ".join([*paper, " / ".join(cnn)]).strip()
     return "\n".join([*lines, tables.markdown(matrix.add_prefix("with ").rename_axis("on").reset_index())])
-
-
-if __name__ == "__main__":
-    stage.run_stage("affinity", main)

@@ -1,9 +1,9 @@
 """Bring the scores of every run together in reports/results.csv.
 
-python -m pipelines.collect
+python -m pipelines collect
 """
 
-from mult import params, runs, stage
+from mult import params, runs
 from mult.evaluation.results import collect
 from mult.files import atomic
 
@@ -14,7 +14,3 @@ def main() -> None:
     with atomic("reports/results.csv", "w") as file:
         results.to_csv(file, index=False)
     print(f"reports/results.csv: {len(results)} rows of {results['run'].nunique()} runs")
-
-
-if __name__ == "__main__":
-    stage.run_stage("collect", main)

@@ -1,9 +1,9 @@
 """Every run on every domain, zero-shot: reports/tables/cross_domain.csv and .md.
 
-python -m pipelines.cross_domain
+python -m pipelines cross_domain
 """
 
-from mult import params, stage
+from mult import params
 from mult.evaluation.results import load_results
 from mult.evaluation.studies import cross_domain
 from mult.reports import tables
@@ -21,7 +21,3 @@ def main() -> None:
         f"Published for MulT on real data sets (second-hand, other data: not comparable in size): {told}.",
     ]
     tables.write_table("cross_domain", table, title, notes)
-
-
-if __name__ == "__main__":
-    stage.run_stage("cross_domain", main)

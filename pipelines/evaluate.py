@@ -1,9 +1,8 @@
 """Score one run on the test split of every domain: scores.json, errors.csv and evaluation.json in runs/<run>.
 
-python -m pipelines.evaluate mult-shared-s0
+python -m pipelines evaluate mult-shared-s0
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -51,10 +50,3 @@ def _errors(scores: dict[str, DomainScores]) -> pd.DataFrame:
         for image, error in enumerate(errors)
     ]
     return pd.DataFrame(rows, columns=["domain", "task", "image", "error"])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run")
-    arguments = parser.parse_args()
-    stage.run_stage(f"evaluate-{arguments.run}", lambda: main(arguments.run))

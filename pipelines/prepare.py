@@ -1,9 +1,8 @@
 """Render a domain into data/<domain>.
 
-python -m pipelines.prepare rooms-home
+python -m pipelines prepare rooms-home
 """
 
-import argparse
 from pathlib import Path
 
 from mult import params, stage
@@ -20,10 +19,3 @@ def main(domain: str) -> None:
     with stage.working("rendering"):
         images = prepare(domain, scale.domains[domain], scale.image_size, Path("data") / domain)
     print(f"{domain}: {images} images of {scale.image_size} pixels in {clock.seconds():.0f} s")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("domain")
-    arguments = parser.parse_args()
-    stage.run_stage(f"prepare-{arguments.domain}", lambda: main(arguments.domain))

@@ -1,11 +1,11 @@
 """The six-task table, and reports/README.md with every table in it.
 
-python -m pipelines.tables
+python -m pipelines tables
 """
 
 from pathlib import Path
 
-from mult import params, stage
+from mult import params
 from mult.evaluation.results import load_results
 from mult.evaluation.studies import six_task, variants
 from mult.files import atomic
@@ -50,7 +50,3 @@ def _page(scale: str) -> None:
         parts += [f"## {title}", (tables.FOLDER / f"{name}.md").read_text(encoding="utf-8").strip()]
     with atomic(Path("reports/README.md"), "w") as file:
         file.write("\n\n".join(parts) + "\n")
-
-
-if __name__ == "__main__":
-    stage.run_stage("tables", main)

@@ -1,9 +1,8 @@
 """Train one run into runs/<run>: model.safetensors, model.json, history.csv and run.json.
 
-python -m pipelines.train mult-shared-s0
+python -m pipelines train mult-shared-s0
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -32,8 +31,7 @@ def main(name: str) -> None:
     shown = about | {"lr": settings.scale.training.lr, "steps": settings.scale.training.steps}
     with tracking.stage_run(name, shown, about | {"stage": "train"}, [home]) as tracked:
         tracked.log_text(yaml.safe_dump(config, sort_keys=False), "config.yaml")
-        with stage.working("training"):
-            facts = fit(settings, run, config, data, tracked)
+        facts = fit(settings, run, config, data, tracked)
         write_json(
             Path("runs") / name / "run.json",
             {"mlflow_run_id": tracked.id, "git_commit": tracking.git_commit()} | facts,
@@ -77,16 +75,17 @@ def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split],
     else:
         model = registry.build(config)
         classes = len(config["classes"])
-        history = train(
-            model,
-            data,
-            losses,
-            settings.scale.training,
-            run.seed,
-            log=tracked.log,
-            scorer=lambda: Score(run.tasks, classes, only_main=True),
-            label=run.name,
-        )
+        with stage.working("training"):
+            history = train(
+                model,
+                data,
+                losses,
+                settings.scale.training,
+                run.seed,
+                log=tracked.log,
+                scorer=lambda: Score(run.tasks, classes, only_main=True),
+                label=run.name,
+            )
     costs = {"params_m": cost.parameters_m(model), "gmacs": cost.gmacs(model, settings.scale.image_size)}
     registry.save_model(folder, model, config | costs)
     with atomic(folder / "history.csv", "w") as file:
@@ -94,10 +93,3 @@ def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split],
         columns = [c for c in pd.DataFrame(history.rows).columns if not c.startswith("time/")]
         pd.DataFrame(history.rows, columns=columns or ["step"]).to_csv(file, index=False)
     return {"wall_s": history.seconds, "device": str(device), "best_step": history.best_step}
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="e.g. single-depth-s0, pair-depth+normal-s0, mult-shared-s0")
-    arguments = parser.parse_args()
-    stage.run_stage(f"train-{arguments.run}", lambda: main(arguments.run))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
+from mult import warm
 from mult.errors import UserError
 from mult.files import atomic, read_json
 from mult.params import load
@@ -105,7 +106,8 @@ def repro(jobs: int | None = None) -> int:
         cards = _visible_gpus()
         workers = jobs or (len(cards) or os.cpu_count() or 1)
         print(f"scale {scale.name}: {len(graph.needs)} stages to look at, {workers} at a time; logs in {LOGS}/")
-        failed, skipped = _Walk(graph, workers, cards).run()
+        with warm.server(_environment()) as environment:
+            failed, skipped = _Walk(graph, workers, cards, environment).run()
         _summary(graph, failed, skipped, time.perf_counter() - began, workers)
         return 1 if failed else 0
 
@@ -113,8 +115,8 @@ def repro(jobs: int | None = None) -> int:
 class _Walk:
     """One pass over the graph with a fixed number of stages at a time."""
 
-    def __init__(self, graph: Graph, workers: int, cards: list[str]):
-        self.graph, self.workers = graph, workers
+    def __init__(self, graph: Graph, workers: int, cards: list[str], environment: dict[str, str]):
+        self.graph, self.workers, self.environment = graph, workers, environment
         self.cards: SimpleQueue[str] = SimpleQueue()
         for card in cards:
             self.cards.put(card)
@@ -157,7 +159,7 @@ class _Walk:
     def _reproduce(self, stage: str) -> tuple[bool, float]:
         """Run one stage; its output goes to a log."""
         began = time.perf_counter()
-        environment = _environment()
+        environment = dict(self.environment)
         card = self.cards.get() if self.graph.gpus[stage] and not self.cards.empty() else None
         if card is not None:
             environment["CUDA_VISIBLE_DEVICES"] = card

@@ -1,10 +1,13 @@
 """What every script in pipelines/ does around its work."""
 
+import importlib
+import inspect
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from mult.errors import UserError
 from mult.files import write_json
@@ -13,14 +16,31 @@ from mult.process import STATE, alone, die_with_parent
 WORK = STATE / "work"  # what each stage's last run did, for the summary of `mult repro`
 
 
-def run_stage(name: str, work: Callable[[], None]) -> None:
-    """Do ``work`` as the only process that works on ``name``; a user's mistake becomes one line and exit code 1."""
+def run(script: str, arguments: Sequence[str]) -> int:
+    """Call ``pipelines.<script>.main`` with ``arguments`` as the only process at it; returns the exit code.
+
+    A user's mistake becomes one line on stderr and code 1.
+    """
     die_with_parent()
     try:
-        with alone(name):
-            work()
+        main = _main_of(script, arguments)
+        with alone("-".join([script, *arguments])):
+            main(*arguments)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _main_of(script: str, arguments: Sequence[str]) -> Callable[..., None]:
+    known = sorted(path.stem for path in Path("pipelines").glob("[a-z]*.py"))
+    if script not in known:
+        raise UserError(f"no stage script {script!r}; there are {', '.join(known)}")
+    main = importlib.import_module(f"pipelines.{script}").main
+    wanted = list(inspect.signature(main).parameters)
+    if len(wanted) != len(arguments):
+        raise UserError(f"usage: python -m pipelines {' '.join([script, *map(str.upper, wanted)])}")
+    return main
 
 
 @contextmanager

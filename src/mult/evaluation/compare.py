@@ -14,7 +14,12 @@ def main_figures(results: pd.DataFrame, domain: str | None = None) -> pd.DataFra
 
 
 def gain(value: float, base: float, task: str) -> float:
-    """Percent by which ``value`` is better than ``base``, for the main metric of ``task`` (its short name)."""
+    """Percent by which ``value`` is better than ``base``, for the main metric of ``task`` (its short name).
+
+    NaN where ``base`` is 0, as the mIoU of a model that has learnt nothing may be.
+    """
+    if base == 0:
+        return float("nan")
     change = 100 * (value - base) / abs(base)
     return change if TASKS[task].higher_is_better else -change
 

@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from mult.data.classes import VOID
+from mult.data.encoding import CODE_RANGE, DEPTH_UNITS, NO_DEPTH, NO_NORMAL
 from mult.data.store import Split
 from mult.seeding import seed_of
 from mult.tasks import TASKS
-
-CODE = 65535.0  # range of a 16-bit code
-DEPTH_UNIT_M = 1 / 512
-INVALID_DEPTH = 65535
-INVALID_NORMAL = 128  # in all three channels
 
 
 @dataclass(frozen=True)
@@ -82,12 +78,12 @@ def _semseg(stored, flips) -> tuple[Tensor, Tensor]:
 
 def _depth(stored, flips) -> tuple[Tensor, Tensor]:
     code = _planes(stored("depth_zbuffer"))
-    return code * (DEPTH_UNIT_M / TASKS["depth"].scale), code != INVALID_DEPTH
+    return code / (DEPTH_UNITS * TASKS["depth"].scale), code != NO_DEPTH
 
 
 def _normal(stored, flips) -> tuple[Tensor, Tensor]:
     code = stored("normal")
-    valid = (code != INVALID_NORMAL).any(-1) & (stored("mask_valid") > 0)
+    valid = (code != NO_NORMAL).any(-1) & (stored("mask_valid") > 0)
     normal = _planes(code) / 127.5 - 1
     if flips is not None:
         normal[torch.from_numpy(flips), 0] *= -1  # a mirrored surface faces the other way
@@ -101,7 +97,7 @@ def _reshading(stored, flips) -> tuple[Tensor, Tensor]:
 
 def _heat_map(label: str, task: str):
     def decode(stored, flips) -> tuple[Tensor, Tensor]:
-        target = _planes(stored(label)) / (CODE * TASKS[task].scale)
+        target = _planes(stored(label)) / (CODE_RANGE * TASKS[task].scale)
         return target, torch.ones_like(target, dtype=torch.bool)
 
     return decode

@@ -77,11 +77,12 @@ class Segmentation(Metric):
         total = self.confusion.sum()
         if total == 0:
             return {}
-        hits, labelled, guessed = self.confusion.diag(), self.confusion.sum(1), self.confusion.sum(0)
+        confusion = self.confusion.double()
+        hits, labelled, guessed = confusion.diag(), confusion.sum(1), confusion.sum(0)
         present = labelled > 0
         iou = hits[present] / (labelled + guessed - hits)[present]
         return {
-            "miou": float(iou.double().mean()),
+            "miou": float(iou.mean()),
             "pixel_accuracy": float(hits.sum() / total),
             "cross_entropy": self.cross_entropy / float(total),
         }

@@ -26,6 +26,7 @@ class Encoder(nn.Module):
         if name.startswith("swin_"):  # otherwise it insists on one image size
             options |= {"img_size": image_size, "strict_img_size": False}
         self.body = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         # A backbone with a stem of stride 2 gives five maps; the decoder has four stages.
         self.widths = tuple(self.body.feature_info.channels()[-4:])
         self.strides = tuple(self.body.feature_info.reduction()[-4:])
@@ -39,9 +40,7 @@ class Encoder(nn.Module):
         stride = self.strides[-1]
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % stride, 0, -height % stride))
-        maps = [self._channels_last(m, w) for m, w in zip(self.body(x)[-4:], self.widths, strict=True)]
+        maps = self.body(x)[-4:]
+        if not self.channels_last:
+            maps = [m.permute(0, 2, 3, 1) for m in maps]
         return [norm(m) for norm, m in zip(self.norms, maps, strict=True)]
-
-    @staticmethod
-    def _channels_last(x: Tensor, width: int) -> Tensor:
-        return x if x.shape[-1] == width and x.shape[1] != width else x.permute(0, 2, 3, 1).contiguous()

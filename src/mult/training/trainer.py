@@ -80,7 +80,7 @@ def train(
         task_losses = _losses(model, batch, losses, settings)
         total = sum(losses[t].weight * value for t, value in task_losses.items())
         if not torch.isfinite(total):
-            raise UserError(f"{label}: the loss is {float(total)} at step {step}; lower training.lr")
+            raise UserError(f"{label}: the loss is {total.item()} at step {step}; lower training.lr")
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         if settings.clip_norm:

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mult.data.batches import order_of_step, read
+from mult.data.store import open_split
+from mult.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def split(domain):
+    return open_split(domain, "train")
+
+
+def test_targets_are_in_training_units(split):
+    batch = read(split, list(TASKS), [0, 3])
+    stored = {label: np.asarray(array[[0, 3]]) for label, array in split.arrays.items()}
+    assert batch.rgb.shape == (2, 3, 32, 32)
+    assert 0 <= batch.rgb.min() < batch.rgb.max() <= 1
+    depth = batch.targets["depth"][batch.masks["depth"]] * TASKS["depth"].scale
+    np.testing.assert_allclose(depth, stored["depth_zbuffer"][stored["mask_valid"] > 0] / 512, rtol=1e-6)
+    torch.testing.assert_close(batch.targets["normal"].norm(dim=1), torch.ones(2, 32, 32))
+    np.testing.assert_allclose(batch.targets["edges"][:, 0] * 0.08, stored["edge_texture"] / 65535, rtol=1e-5)
+    np.testing.assert_allclose(batch.targets["keypoints"][:, 0] * 0.005, stored["keypoints2d"] / 65535, rtol=1e-5)
+    np.testing.assert_allclose(batch.targets["reshading"][:, 0], stored["reshading"] / 255, rtol=1e-6)
+    np.testing.assert_array_equal(batch.targets["semseg"], stored["segment_semantic"])
+
+
+def test_what_has_no_value_is_masked(split):
+    batch = read(split, list(TASKS), [0])
+    for task in ("depth", "normal", "reshading"):
+        assert not batch.masks[task][..., :2, :2].any(), task
+        assert batch.masks[task].sum() == 32 * 32 - 4, task
+    assert batch.masks["edges"].all()
+
+
+def test_a_flip_mirrors_everything_and_turns_normals(split):
+    plain, flipped = read(split, list(TASKS), [1]), read(split, list(TASKS), [1], np.array([True]))
+    torch.testing.assert_close(flipped.rgb, plain.rgb.flip(-1))
+    for task in TASKS:
+        assert torch.equal(flipped.masks[task], plain.masks[task].flip(-1)), task
+        expected = plain.targets[task].flip(-1)
+        if task == "normal":
+            expected = expected * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+        torch.testing.assert_close(flipped.targets[task], expected)
+
+
+@given(st.integers(1, 50), st.integers(1, 12), st.integers(0, 2**31))
+def test_every_pass_shows_each_image_once(images, batch_size, seed):
+    if batch_size > images:
+        return
+    steps = images // batch_size
+    for this_pass in (0, 3):
+        seen = np.concatenate(
+            [order_of_step(images, batch_size, this_pass * steps + i, seed, True)[0] for i in range(steps)]
+        )
+        assert len(set(seen.tolist())) == len(seen) == steps * batch_size
+
+
+def test_order_depends_on_seed_and_step_alone():
+    first = order_of_step(100, 10, 17, 5, True)
+    order_of_step(100, 10, 3, 1, True)
+    again = order_of_step(100, 10, 17, 5, True)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[0], order_of_step(100, 10, 17, 6, True)[0])
+    assert not order_of_step(100, 10, 17, 5, False)[1].any()

@@ -1,0 +1,67 @@
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mult.data.domains import EMBEDDED, embedded
+from mult.data.prepare import prepare
+from mult.data.store import LABELS, open_split
+from mult.errors import UserError
+from mult.params import EmbeddedDomain
+
+SETTINGS = EmbeddedDomain(train=4, val=2, test=3, views=2, edge_sigma=3.0)
+
+
+def test_number_of_processes_does_not_change_a_pixel(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for processes in (1, 2):
+        prepare("rooms-home", SETTINGS, 32, tmp_path / str(processes), processes=processes)
+    one, two = (open_split(tmp_path / str(processes), "test") for processes in (1, 2))
+    assert len(one) == 3
+    assert one.digest == two.digest
+    for label in LABELS:
+        np.testing.assert_array_equal(one.arrays[label], two.arrays[label])
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_groups_of_splits_are_disjoint(name):
+    groups = [{u.group for u in embedded(name).units(split, 200, 4)} for split in ("train", "val", "test")]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+
+
+@pytest.mark.slow
+def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from mult.data.prepare import prepare; from mult.params import EmbeddedDomain; from pathlib import Path;"
+        "prepare('rooms-home', EmbeddedDomain(train=60, val=2, test=2, views=2, edge_sigma=3.0), 32, Path('d'))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    kept = tmp_path / ".mult" / "render"
+    deadline = time.monotonic() + 60
+    while len(list(kept.rglob("train-*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "d").exists()
+    time.sleep(1)  # the workers end with their parent
+    before = {p: p.stat().st_mtime_ns for p in kept.rglob("train-*.npz")}
+    assert 3 <= len(before) < 30
+    settings = EmbeddedDomain(train=60, val=2, test=2, views=2, edge_sigma=3.0)
+    seen = {}
+    monkeypatch.setattr("shutil.rmtree", lambda path, **_: seen.update({p: p.stat().st_mtime_ns for p in path.absolute().rglob("*.npz")}))
+    prepare("rooms-home", settings, 32, tmp_path / "d")
+    assert {p: seen[p] for p in before} == before, "finished units are not rendered again"
+    assert len(open_split(tmp_path / "d", "train")) == 60
+
+
+def test_bad_requests_are_one_line():
+    with pytest.raises(UserError, match=r"scale\.image_size: 40 is no multiple"):
+        prepare("rooms-home", SETTINGS, 40, None)
+    with pytest.raises(UserError, match="'taskonomy': there is no renderer"):
+        prepare("taskonomy", SETTINGS, 32, None)

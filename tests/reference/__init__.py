@@ -1,0 +1,1 @@
+"""Slow, obvious implementations that the project's own are held against."""

@@ -1,0 +1,85 @@
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from mult.errors import UserError
+from mult.params import load
+from mult.repro import choose_scale
+from mult.runs import names, resolve
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text()
+
+
+def loaded(tmp_path: Path, text: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_the_pairs_are_all_the_pairs():
+    settings = load(ROOT / "params.yaml")
+    assert settings.pairs == ["+".join(p) for p in combinations(settings.tasks, 2)]
+    assert len(settings.pairs) == 15
+
+
+def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    for scale in ("smoke", "laptop", "gpu", "paper"):
+        choose_scale(scale, path)
+        assert load(path).scale.name == scale
+        changed = [(a, b) for a, b in zip(TEXT.splitlines(), path.read_text().splitlines(), strict=True) if a != b]
+        assert len(changed) <= 1, "only the line that chooses changes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("steps: 4", "stepz: 4", r"scales\.smoke\.training\.stepz: unknown key"),
+        ("lr: 1.0e-3", "lr: fast", r"scales\.smoke\.training\.lr: 'fast': .*number"),
+        ("lr: 1.0e-3", "lr: .inf", r"scales\.smoke\.training\.lr: inf: .*finite"),
+        ("test: 8,", "test: 0,", r"scales\.smoke\.domains\.rooms-home\.test: 0: .*greater than 0"),
+        ("[semseg, depth,", "[semseg, depht,", r"tasks\.1: 'depht': .*'semseg', 'depth'"),
+        ("  - semseg+depth\n", "", r"pairs must be all 15 pairs of tasks"),
+        ("scale: *laptop", "scale: laptop", r"scale: write \*laptop \(with the star\)"),
+        ("warmup_steps: 1\n", "warmup_steps: 9\n", r"training\.warmup_steps must be below"),
+        ("rooms-loft: {test", "rooms-attic: {test", r"'rooms-attic': .*'rooms-home', 'rooms-loft'"),
+        ("attention: self", "attention: selfish", r"variants\.self\.attention: 'selfish': .*'self', 'skip' or 'shared'"),
+        ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain 'nyuv2' is none of domains"),
+        ("batch_size: 4", "batch_size: 400", r"training\.batch_size 400 is above the 16 images"),
+        ("tasks: [", "tasks: {", r"cannot be read as YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(tmp_path, old, new, complaint):
+    assert old in TEXT
+    with pytest.raises(UserError) as error:
+        loaded(tmp_path, TEXT.replace(old, new, 1))
+    assert re.search(complaint, str(error.value)), error.value
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(str(tmp_path))
+
+
+def test_missing_file():
+    with pytest.raises(UserError, match="no such file"):
+        load("nowhere.yaml")
+
+
+def test_names_resolve_to_settings():
+    settings = load(ROOT / "params.yaml")
+    runs = {name: resolve(settings, name) for name in names(settings)}
+    assert len(runs) == 1 + 6 + 15 + len(settings.variants) * len(settings.scale.seeds.six)
+    assert runs["single-depth-s0"].tasks == ("depth",)
+    assert runs["pair-depth+normal-s0"].tasks == ("depth", "normal")
+    assert runs["mult-shared-s1"].seed == 1
+    assert runs["mult-self-s0"].decoder["attention"] == runs["mult-self-s0"].attention == "self"
+    assert runs["mult-self-s0"].decoder["skip"] == "concat"
+    assert runs["mult-shared-s0"].decoder["skip"] == "none"
+
+
+@pytest.mark.parametrize("name", ["mult-shred-s0", "single-depth", "pair-normal+depth-s0", "", "single-depth-s0/../x"])
+def test_unknown_names_are_refused(name):
+    with pytest.raises(UserError, match="run "):
+        resolve(load(ROOT / "params.yaml"), name)

@@ -47,7 +47,11 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ("scale: *laptop", "scale: laptop", r"scale: write \*laptop \(with the star\)"),
         ("warmup_steps: 1\n", "warmup_steps: 9\n", r"training\.warmup_steps must be below"),
         ("rooms-loft: {test", "rooms-attic: {test", r"'rooms-attic': .*'rooms-home', 'rooms-loft'"),
-        ("attention: self", "attention: selfish", r"variants\.self\.attention: 'selfish': .*'self', 'skip' or 'shared'"),
+        (
+            "attention: self",
+            "attention: selfish",
+            r"variants\.self\.attention: 'selfish': .*'self', 'skip' or 'shared'",
+        ),
         ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain 'nyuv2' is none of domains"),
         ("batch_size: 4", "batch_size: 400", r"training\.batch_size 400 is above the 16 images"),
         ("tasks: [", "tasks: {", r"cannot be read as YAML"),
@@ -76,7 +80,8 @@ def test_names_resolve_to_settings():
     assert runs["mult-shared-s1"].seed == 1
     assert runs["mult-self-s0"].decoder["attention"] == runs["mult-self-s0"].attention == "self"
     assert runs["mult-self-s0"].decoder["skip"] == "concat"
-    assert runs["mult-shared-s0"].decoder["skip"] == "none"
+    assert runs["mult-shared-s0"].decoder["skip"] == "concat"
+    assert runs["mult-drawn-s0"].decoder["skip"] == "none"
 
 
 @pytest.mark.parametrize("name", ["mult-shred-s0", "single-depth", "pair-normal+depth-s0", "", "single-depth-s0/../x"])

@@ -69,11 +69,18 @@ class Loss(Section):
 
 
 class Encoder(Section):
-    """A timm backbone; ``options`` go to ``timm.create_model`` as they are."""
+    """A timm backbone; ``options`` go to ``timm.create_model`` as they are. Coordinates: see models/encoder.py."""
 
     name: str
     pretrained: bool
+    coordinates: bool
     options: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Encoder":
+        if self.pretrained and self.coordinates:
+            raise ValueError("coordinates: True needs pretrained: False; pretrained weights know three channels")
+        return self
 
 
 class Training(Section):

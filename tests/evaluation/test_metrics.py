@@ -106,7 +106,9 @@ def test_normals_agree_with_arc_cosines(seed):
 
 def test_median_angle_of_many_pixels():
     angle = torch.linspace(0, 90, 40_001)[:-1].view(1, 1, 200, 200)
-    prediction = torch.cat([torch.sin(torch.deg2rad(angle)), torch.zeros_like(angle), torch.cos(torch.deg2rad(angle))], 1)
+    prediction = torch.cat(
+        [torch.sin(torch.deg2rad(angle)), torch.zeros_like(angle), torch.cos(torch.deg2rad(angle))], 1
+    )
     target = torch.zeros(1, 3, 200, 200)
     target[:, 2] = 1
     figures = Normals()

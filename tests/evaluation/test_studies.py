@@ -12,7 +12,8 @@ def rows_of(run, study, tasks, values, seed=0, domain="home"):
     """Results of one run: ``values`` a task's main figure."""
     base = dict.fromkeys(COLUMNS, "") | {"run": f"{run}-s{seed}", "study": study, "tasks": tasks, "seed": seed}
     return [
-        base | {"domain": domain, "task": TASKS[t].name, "metric": TASKS[t].metric, "value": v} for t, v in values.items()
+        base | {"domain": domain, "task": TASKS[t].name, "metric": TASKS[t].metric, "value": v}
+        for t, v in values.items()
     ] + [base | {"domain": domain, "task": TASKS[t].name, "metric": "other", "value": -1.0} for t in values]
 
 

@@ -12,8 +12,13 @@ DECODER = {
 }  # fmt: skip
 
 
-def make(tasks=tuple(TASKS), seed=0, size=32, options=TINY, **decoder) -> MulT:
-    encoder = {"name": "swin_tiny_patch4_window7_224", "pretrained": False, "options": options}
+def make(tasks=tuple(TASKS), seed=0, size=32, options=TINY, coordinates=True, **decoder) -> MulT:
+    encoder = {
+        "name": "swin_tiny_patch4_window7_224",
+        "pretrained": False,
+        "coordinates": coordinates,
+        "options": options,
+    }
     return MulT(outputs(tasks, 18), size, encoder, DECODER | decoder, seed)
 
 
@@ -29,7 +34,7 @@ def make(tasks=tuple(TASKS), seed=0, size=32, options=TINY, **decoder) -> MulT:
     ],
 )
 def test_size_of_the_paper_s_forms(tasks, decoder, params, macs):
-    model = make(tasks, size=224, options={}, window=7, head_width=32, **decoder)
+    model = make(tasks, size=224, options={}, coordinates=False, window=7, head_width=32, **decoder)
     assert parameters_m(model) == pytest.approx(params, rel=0.005)
     assert gmacs(model, 224) == pytest.approx(macs, rel=0.03)
 
@@ -45,7 +50,7 @@ def test_any_image_size(size, attention):
 
 
 def test_a_backbone_with_channels_first():
-    encoder = {"name": "resnet18", "pretrained": False, "options": {}}
+    encoder = {"name": "resnet18", "pretrained": False, "coordinates": False, "options": {}}
     model = MulT(outputs(["depth"], 18), 64, encoder, DECODER, 0).eval()
     assert model.encoder.widths == (64, 128, 256, 512)
     assert model(torch.rand(1, 3, 64, 96))["depth"].shape == (1, 1, 64, 96)

@@ -15,7 +15,9 @@ SETTINGS = Training(
     steps=6, batch_size=4, validate_every=2, lr=1e-3, weight_decay=0.01, betas=[0.9, 0.999], warmup_steps=2,
     schedule="cosine", clip_norm=1.0, flip=True, threads=1, device="cpu", precision="float32",
 )  # fmt: skip
-LOSSES = {t: Loss(loss="cross_entropy" if t == "semseg" else "rotate" if t == "depth" else "l1", weight=1.0) for t in TASKS}
+LOSSES = {
+    t: Loss(loss="cross_entropy" if t == "semseg" else "rotate" if t == "depth" else "l1", weight=1.0) for t in TASKS
+}
 
 
 @pytest.fixture
@@ -60,7 +62,9 @@ def test_runs_of_a_seed_see_the_same_images_in_the_same_order(data, monkeypatch)
 
 @pytest.mark.slow
 def test_six_tasks_are_learnt_on_a_few_images(data):
-    settings = SETTINGS.model_copy(update={"steps": 200, "batch_size": 8, "validate_every": 100, "flip": False, "lr": 3e-3})
+    settings = SETTINGS.model_copy(
+        update={"steps": 200, "batch_size": 8, "validate_every": 100, "flip": False, "lr": 3e-3}
+    )
     history = train(make(), {"train": data["train"], "val": data["train"]}, LOSSES, settings, seed=0)
     first, last = history.rows[0], history.rows[-1]
     start = trainer.validate(make(), data["train"], LOSSES, settings, trainer.RunningScore())

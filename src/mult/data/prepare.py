@@ -46,7 +46,7 @@ def prepare(
 
     todo = [unit for unit in units if not _file(kept, unit).exists()]
     jobs = [(unit, image_size, settings.edge_sigma, _file(kept, unit)) for unit in todo]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     with ProcessPoolExecutor(processes or os.cpu_count(), context, initializer=_start_worker) as pool:
         for _ in progress(pool.map(_render, jobs), f"render {name}", total=len(jobs), unit="unit"):
             pass

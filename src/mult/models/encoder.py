@@ -13,15 +13,23 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Encoder(nn.Module):
     """Images to four maps of growing width, each through its own LayerNorm.
 
+    A Swin transformer has no absolute position: pretraining on many images makes up for it, training from scratch on
+    few does not (on rendered rooms, normals then stay near the constant predictor). ``coordinates`` therefore appends
+    each pixel's x and y in [-1, 1] to its colours (CoordConv, Liu et al. 2018).
+
     Attributes:
         widths: channels of the four maps, finest first.
         strides: image pixels a map's cell, finest first (4, 8, 16, 32 for Swin).
     """
 
-    def __init__(self, name: str, image_size: int, pretrained: bool = False, **options):
+    def __init__(self, name: str, image_size: int, pretrained: bool, coordinates: bool, **options):
         super().__init__()
         declare_missing()
         import timm
+
+        self.coordinates = coordinates
+        if coordinates:
+            options |= {"in_chans": 5}
 
         if name.startswith("swin_"):  # otherwise it insists on one image size
             options |= {"img_size": image_size, "strict_img_size": False}
@@ -40,7 +48,15 @@ class Encoder(nn.Module):
         stride = self.strides[-1]
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % stride, 0, -height % stride))
+        if self.coordinates:
+            x = torch.cat([x, _coordinates(x)], 1)
         maps = self.body(x)[-4:]
         if not self.channels_last:
             maps = [m.permute(0, 2, 3, 1) for m in maps]
         return [norm(m) for norm, m in zip(self.norms, maps, strict=True)]
+
+
+def _coordinates(x: Tensor) -> Tensor:
+    """(B, 2, H, W): each pixel's x and y, -1 at the left and top edge, 1 at the right and bottom edge."""
+    rows, columns = (torch.linspace(-1, 1, side, device=x.device, dtype=x.dtype) for side in x.shape[-2:])
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).expand(len(x), -1, -1, -1)

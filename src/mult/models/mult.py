@@ -38,4 +38,5 @@ class MulT(nn.Module):
 def _seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
     """First weights from ``seed`` alone, where they are not pretrained: the same in every run of a seed."""
     with torch_seed(seed, "encoder"):
-        return Encoder(settings["name"], image_size, settings["pretrained"], **settings["options"])
+        chosen = (settings["pretrained"], settings["coordinates"])
+        return Encoder(settings["name"], image_size, *chosen, **settings["options"])

@@ -6,6 +6,7 @@ python -m pipelines evaluate mult-shared-s0
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from mult import params, stage, tracking
 from mult.evaluation.evaluator import DomainScores, evaluate
@@ -26,6 +27,7 @@ def main(name: str) -> None:
     inputs = [Path("data") / domain for domain in scale.domains]
     with tracking.stage_run(f"score {name}", about, tags, inputs, context="evaluation") as tracked:
         clock = Stopwatch()
+        torch.set_num_threads(scale.training.threads)  # another number adds in another order
         with stage.working("scoring"):
             scores = evaluate(
                 model, config, list(scale.domains), Path("data"), scale.score_batch, device_of(scale.training)

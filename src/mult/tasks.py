@@ -20,7 +20,8 @@ class Task:
             share of the 16-bit code's range for the heat maps).
         metric: the figure of the main tables (see mult.evaluation.metrics).
         higher_is_better: the sense of that figure.
-        unit: of that figure, as tables print it.
+
+    How a task is drawn and labelled stands in mult.reports.style: changing that must not retrain anything.
     """
 
     name: str
@@ -29,18 +30,17 @@ class Task:
     scale: float
     metric: str
     higher_is_better: bool
-    unit: str
 
 
 TASKS: dict[str, Task] = {
     task.short: task
     for task in (
-        Task("segment_semantic", "semseg", None, 1.0, "miou", True, "mIoU"),
-        Task("depth_zbuffer", "depth", 1, 4.0, "rmse", False, "RMSE, m"),
-        Task("normal", "normal", 3, 1.0, "mean_deg", False, "mean, degrees"),
-        Task("reshading", "reshading", 1, 1.0, "l1", False, "L1"),
-        Task("keypoints2d", "keypoints", 1, 0.005, "l1", False, "L1"),
-        Task("edge_texture", "edges", 1, 0.08, "l1", False, "L1"),
+        Task("segment_semantic", "semseg", None, 1.0, "miou", True),
+        Task("depth_zbuffer", "depth", 1, 4.0, "rmse", False),
+        Task("normal", "normal", 3, 1.0, "mean_deg", False),
+        Task("reshading", "reshading", 1, 1.0, "l1", False),
+        Task("keypoints2d", "keypoints", 1, 0.005, "l1", False),
+        Task("edge_texture", "edges", 1, 0.08, "l1", False),
     )
 }
 

@@ -54,10 +54,11 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert 3 <= len(before) < 30
     settings = EmbeddedDomain(train=60, val=2, test=2, views=2, edge_sigma=3.0)
     seen = {}
-    monkeypatch.setattr(
-        "shutil.rmtree",
-        lambda path, **_: seen.update({p: p.stat().st_mtime_ns for p in path.absolute().rglob("*.npz")}),
-    )
+
+    def note(path, **_):
+        seen.update({p: p.stat().st_mtime_ns for p in path.absolute().rglob("*.npz")})
+
+    monkeypatch.setattr("shutil.rmtree", note)
     prepare("rooms-home", settings, 32, tmp_path / "d")
     assert {p: seen[p] for p in before} == before, "finished units are not rendered again"
     assert len(open_split(tmp_path / "d", "train")) == 60

@@ -30,7 +30,7 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     table = []
     for task in TASKS:
         constant, single = values("constant", task).mean(), values(f"single-{task}", task).mean()
-        row = {"task": task, "metric": TASKS[task].unit, "constant": constant, "single": single}
+        row = {"task": task, "metric": TASKS[task].metric, "constant": constant, "single": single}
         for variant in variants(results):
             row[variant] = values(f"mult-{variant}", task).mean()
         for variant in variants(results):
@@ -78,7 +78,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
                 return rows.loc[(stems == stem) & where & of_task, "value"].mean()
 
             single = mean(f"single-{task}", here)
-            row = {"domain": domain, "task": task, "metric": TASKS[task].unit}
+            row = {"domain": domain, "task": task, "metric": TASKS[task].metric}
             row |= {"constant": mean("constant", here), "single": single}
             row |= {v: mean(f"mult-{v}", here) for v in order}
             for v in order:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mult.files import atomic
 from mult.params import Scale
+from mult.reports.style import FIGURES
 
 FOLDER = Path("reports/tables")
 PUBLISHED = Path("reports/published.csv")
@@ -16,7 +17,8 @@ def write_table(name: str, table: pd.DataFrame, caption: str, notes: list[str] |
     """Write reports/tables/<name>.csv (all digits) and <name>.md (for reading)."""
     with atomic(FOLDER / f"{name}.csv", "w") as file:
         table.to_csv(file, index=False, float_format="%.6g")
-    lines = [f"**{caption}**", "", markdown(table), *(f"\n{note}" for note in notes or [])]
+    shown = table.assign(metric=table["task"].map(FIGURES)) if "metric" in table else table
+    lines = [f"**{caption}**", "", markdown(shown), *(f"\n{note}" for note in notes or [])]
     with atomic(FOLDER / f"{name}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
 

@@ -1,8 +1,9 @@
 """MLflow, seen from the side: what stages tell it, and nothing that they need from it.
 
-One flat run a training or an evaluation, tagged with the DVC stage that made it. When a stage runs again, its earlier
-run is kept and tagged ``dvc.current = no``. The store is ``sqlite:///mlflow.db`` unless MLFLOW_TRACKING_URI says
-otherwise. Metric keys have exactly one slash: MLflow's UI makes a section of what stands before it.
+One flat run a training or an evaluation, tagged with the DVC stage and the scale that made it. When a stage runs again
+at its scale, the earlier run is kept and tagged ``dvc.current = no``. The store is ``sqlite:///mlflow.db`` unless
+MLFLOW_TRACKING_URI says otherwise. Metric keys have exactly one slash: MLflow's UI makes a section of what stands
+before it.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import math
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,9 +90,13 @@ def stage_run(
     """
     client, experiment = connect()
     stage = os.environ.get("DVC_STAGE", name)
-    _supersede(client, experiment, stage)
+    _supersede(client, experiment, stage, tags.get("scale", ""))
     digests = dvc_digests(inputs)
-    about = {"mlflow.note.content": f"Stage `{stage}`. Run it again: `dvc repro --single-item {stage}`"}
+    about = {
+        "mlflow.note.content": f"Stage `{stage}`. Run it again: `dvc repro --single-item {stage}`",
+        "mlflow.source.name": f"dvc {stage}",
+        "mlflow.source.type": "PROJECT",
+    }
     state = {"dvc.stage": stage, "dvc.current": "yes", **{f"dvc.md5.{path}": md5 for path, md5 in digests.items()}}
     run = client.create_run(experiment, run_name=name, tags={**about, **state, **code_state(), **tags})
     client.log_batch(run.info.run_id, params=_params(params))
@@ -134,9 +139,28 @@ def _git(*args: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _supersede(client, experiment: str, stage: str) -> None:
+def mark_current(run_ids: Collection[str], scale: str) -> None:
+    """Tag the runs of ``scale`` that the results come from as current, and no others.
+
+    Needed because DVC restores a stage's earlier result, and with it the link to an earlier run, from its cache.
+    """
+    client, experiment = connect()
+    query = f"tags.scale = '{scale}'"
+    token = None
+    while token != "":
+        page = client.search_runs([experiment], query, max_results=1000, page_token=token)
+        for run in page:
+            state = "yes" if run.info.run_id in run_ids else "no"
+            if run.data.tags.get("dvc.current") != state:
+                client.set_tag(run.info.run_id, "dvc.current", state)
+        token = page.token or ""
+
+
+def _supersede(client, experiment: str, stage: str, scale: str) -> None:
     query = f"tags.`dvc.stage` = '{stage}' and tags.`dvc.current` = 'yes'"
     for old in client.search_runs([experiment], query):
+        if old.data.tags.get("scale", "") != scale:
+            continue
         client.set_tag(old.info.run_id, "dvc.current", "no")
         if old.info.status == "RUNNING":
             client.set_terminated(old.info.run_id, "KILLED")

@@ -3,14 +3,20 @@
 import os
 import subprocess
 import sys
+from urllib.parse import quote
 
+from mult.params import load
 from mult.tracking import connect, store_uri
 
 
 def serve(port: int) -> int:
     """Serve the UI on the loopback address until interrupted; returns the server's exit code."""
     _, experiment = connect()
-    print(f"runs: http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning", flush=True)
+    page = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    now = f"tags.`dvc.current` = 'yes' and tags.scale = '{load().scale.name}'"
+    print(f"runs:   {page}&searchFilter={quote(now)}", flush=True)
+    curves = f"{now} and tags.stage = 'train'"
+    print(f"curves: {page}&searchFilter={quote(curves)}&compareRunsMode=CHART", flush=True)
     print("ready in about ten seconds; Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

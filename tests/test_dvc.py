@@ -1,0 +1,83 @@
+"""What dvc.yaml promises: read from DVC's own index."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from dvc.repo import Repo
+
+from mult.params import load
+from mult.runs import names
+from tests.conftest import ROOT
+
+# Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
+ASIDE = {"__init__", "errors", "files", "params", "process", "progress", "runs", "stage", "tracking"}
+
+
+@pytest.fixture(scope="module")
+def stages():
+    with Repo(str(ROOT)) as repo:
+        return {stage.addressing: stage for stage in repo.index.stages}
+
+
+def test_every_out_is_cached_but_the_tables(stages):
+    for name, stage in stages.items():
+        for out in stage.outs:
+            in_git = str(out).startswith("reports")
+            assert out.use_cache != in_git, f"{name}: {out} (one uncached out switches the run cache off)"
+            assert not out.persist, f"{name}: {out} would resume with other parameters' weights"
+        assert not stage.frozen
+        assert not stage.always_changed
+
+
+def test_no_two_stages_share_an_out(stages):
+    outs = [str(out) for stage in stages.values() for out in stage.outs]
+    assert len(outs) == len(set(outs))
+
+
+def test_every_run_is_trained_and_scored(stages):
+    outs = {str(out) for stage in stages.values() for out in stage.outs}
+    for run in names(load(ROOT / "params.yaml")):
+        assert {f"runs/{run}/model.safetensors", f"runs/{run}/run.json", f"runs/{run}/scores.json"} <= outs
+
+
+def imported(module: str) -> set[str]:
+    """Files of the project that importing ``module`` and what it imports late brings in."""
+    late = (
+        "mult.evaluation.metrics, mult.models.constant, mult.models.cost, mult.models.registry, mult.training.trainer"
+    )
+    code = (
+        f"import sys, json, {module}" + (f", {late}" if module == "pipelines.train" else "") + ";"
+        "print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith(('mult.', 'pipelines.'))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return {str(path).removeprefix(f"{ROOT}/") for path in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize(
+    ("module", "stage", "exempt"),
+    [
+        # Validation figures are for the eye; see the head of dvc.yaml.
+        ("pipelines.train", "train_single@depth-0", {"src/mult/evaluation/metrics.py", "src/mult/data/classes.py"}),
+        ("pipelines.evaluate", "evaluate_single@depth-0", {"src/mult/training"}),
+        ("pipelines.prepare", "prepare@doom", set()),
+        ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
+    ],
+)
+def test_a_stage_depends_on_the_code_that_it_runs(stages, module, stage, exempt):
+    deps = {str(dep) for dep in stages[stage].deps} | exempt
+    for path in sorted(imported(module)):
+        if path.split("/")[-1].removesuffix(".py") in ASIDE and path.count("/") == 2:
+            continue
+        if path.endswith("__init__.py"):
+            continue
+        assert any(path == dep or path.startswith(f"{dep}/") for dep in deps), f"{stage} lacks {path}"
+
+
+def test_a_plot_or_a_table_never_retrains(stages):
+    for name, stage in stages.items():
+        if name.startswith(("prepare", "train", "constant")):
+            deps = " ".join(str(dep) for dep in stage.deps)
+            assert "reports" not in deps
+            assert "evaluation" not in deps

@@ -1,0 +1,186 @@
+"""The real pipeline at smoke scale, with real DVC and a real MLflow store, in a copy of the project."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from mult.evaluation.results import COLUMNS, load_results
+from mult.files import read_json, sha256
+from mult.params import load
+from mult.runs import names
+from mult.tasks import TASKS
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+class Project:
+    """A copy of the project that commands run in."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder / "src"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        self.environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def start(self, *command: str, **options) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=self.folder, env=self.environment, text=True, **options
+        )
+
+    def run(self, *command: str) -> str:
+        process = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = process.communicate(timeout=800)
+        assert process.returncode == 0, output
+        return output
+
+    def repro(self) -> str:
+        return self.run("mult.cli", "repro")
+
+    def edit(self, old: str, new: str) -> None:
+        path = self.folder / "params.yaml"
+        text = path.read_text()
+        assert text.count(old) == 1, old
+        path.write_text(text.replace(old, new))
+
+    def mlflow_ids(self) -> dict[str, str]:
+        return {p.parent.name: read_json(p)["mlflow_run_id"] for p in self.folder.glob("runs/*/run.json")}
+
+    def processes(self) -> list[str]:
+        found = []
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            if process.info["cwd"] and Path(process.info["cwd"]) == self.folder:
+                found.append(" ".join(process.info["cmdline"] or []))
+        return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone") / "mult"
+    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    project = Project(folder)
+    project.run("mult.cli", "repro", "--scale", "smoke")
+    return project
+
+
+def test_every_run_domain_and_task_is_in_the_results(project):
+    results = load_results(project.folder / "reports" / "results.csv")
+    assert list(results.columns) == COLUMNS
+    settings = load(project.folder / "params.yaml")
+    assert list(dict.fromkeys(results["run"])) == names(settings)
+    assert set(results["scale"]) == {"smoke"}
+    assert results["value"].notna().all()
+    for run, rows in results.groupby("run"):
+        tasks = {TASKS[t].name for t in rows["tasks"].iloc[0].split("+")}
+        assert set(rows["task"]) == tasks, run
+        assert set(rows["domain"]) == set(settings.scale.domains), run
+        assert set(rows["mlflow_run_id"].str.len()) == {32}, run
+
+
+def test_the_tables_are_filled(project):
+    tables = project.folder / "reports" / "tables"
+    affinity = pd.read_csv(tables / "affinity.csv", index_col="on")
+    assert affinity.shape == (6, 6)
+    six = pd.read_csv(tables / "six_task.csv")
+    assert list(six["task"]) == list(TASKS)
+    variants = load(project.folder / "params.yaml").variants
+    assert six[["constant", "single", *variants]].notna().all(axis=None)
+    cross = pd.read_csv(tables / "cross_domain.csv")
+    assert len(cross) == 3 * 6
+    ablation = pd.read_csv(tables / "ablation.csv")
+    assert "shared over skip" in set(ablation["comparison"])
+    assert set(ablation["seeds"]) <= {1, 2}
+    page = (project.folder / "reports" / "README.md").read_text()
+    for name in ("six_task", "affinity", "ablation", "cross_domain"):
+        assert (tables / f"{name}.md").read_text().strip() in page
+
+
+def test_mlflow_knows_every_training_and_every_score(project):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("mult").experiment_id
+    runs = client.search_runs([experiment], "tags.`dvc.current` = 'yes'", max_results=1000)
+    wanted = names(load(project.folder / "params.yaml"))
+    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *(f"score {name}" for name in wanted)])
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    by_name = {r.info.run_name: r for r in runs}
+    trained = by_name["mult-shared-s0"]
+    assert trained.info.run_id == project.mlflow_ids()["mult-shared-s0"]
+    assert {"study", "tasks", "attention", "reference", "seed", "dvc.stage"} <= set(trained.data.tags)
+    for key in [*trained.data.metrics, *by_name["score mult-shared-s0"].data.metrics]:
+        assert key.count("/") == 1, key
+    assert "val/depth_rmse" in trained.data.metrics
+    assert "doom/normal_mean_deg" in by_name["score mult-shared-s0"].data.metrics
+    assert trained.inputs.dataset_inputs[0].dataset.name == "rooms-home"
+
+
+def test_a_second_run_does_nothing_and_takes_seconds(project):
+    began = time.perf_counter()
+    assert "everything is up to date" in project.repro()
+    assert time.perf_counter() - began < 8
+
+
+def test_one_variant_s_setting_trains_that_variant_and_back_trains_nothing(project):
+    before = project.mlflow_ids()
+    results = (project.folder / "reports" / "results.csv").read_bytes()
+    project.edit("drawn: {attention: shared, skip: none}", "drawn: {attention: shared, skip: add}")
+    project.repro()
+    changed = project.mlflow_ids()
+    assert {run for run in before if changed[run] != before[run]} == {"mult-drawn-s0", "mult-drawn-s1"}
+    project.edit("drawn: {attention: shared, skip: add}", "drawn: {attention: shared, skip: none}")
+    project.repro()
+    assert project.mlflow_ids() == before, "restored from DVC's run cache, with the link to the run that made them"
+    assert (project.folder / "reports" / "results.csv").read_bytes() == results
+
+
+def test_plain_dvc_gives_the_same_weights_and_scores(project):
+    folder = project.folder / "runs" / "pair-depth+normal-s0"
+    before = {name: sha256(folder / name) for name in ("model.safetensors", "history.csv", "scores.json", "errors.csv")}
+    for stage in ("train_pair@depth+normal-0", "evaluate_pair@depth+normal-0"):
+        project.run("dvc", "repro", "--force", "--single-item", "--quiet", stage)
+    assert {name: sha256(folder / name) for name in before} == before
+
+
+@pytest.mark.parametrize("victim", ["mult", "dvc"])
+def test_a_killed_pipeline_leaves_no_trainer(project, victim):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("      steps: 4\n", "      steps: 4000\n", 1))
+    stage = ("mult.cli", "repro") if victim == "mult" else ("dvc", "repro", "--single-item", "train_single@depth-0")
+    process = project.start(*stage, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    locks = project.folder / ".mult" / "locks"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(_held(lock, project) for lock in locks.glob("train-*.lock")):
+        time.sleep(0.1)
+    assert time.monotonic() < deadline, project.processes()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(2)
+    assert project.processes() == []
+    path.write_text(text)
+    project.repro()
+    assert "everything is up to date" in project.repro()
+
+
+def _held(lock: Path, project: Project) -> bool:
+    """Whether a living process of the project has taken ``lock``."""
+    owner = lock.read_text().strip()
+    return bool(re.fullmatch(r"\d+", owner)) and psutil.pid_exists(int(owner))

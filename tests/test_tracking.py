@@ -1,0 +1,103 @@
+"""Against a real MLflow store."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mult import tracking
+from mult.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _fresh_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("DVC_STAGE", "train_single@depth-0")
+
+
+def stage(scale="laptop", **extra):
+    tags = {"study": "single", "scale": scale}
+    return tracking.stage_run("single-depth-s0", {"seed": 0, "lr": 1e-3}, tags, **extra)
+
+
+@pytest.mark.slow
+def test_a_stage_that_runs_again_supersedes_its_run():
+    with stage() as first:
+        first.log({"val/depth_rmse": 1.0, "val/bad": float("inf")}, step=1)
+        first.log({"val/depth_rmse": 0.5}, step=2)
+    with stage() as second:
+        pass
+    client, experiment = tracking.connect()
+    runs = {run.info.run_id: run for run in client.search_runs([experiment])}
+    assert set(runs) == {first.id, second.id}
+    old, new = runs[first.id], runs[second.id]
+    assert (old.data.tags["dvc.current"], new.data.tags["dvc.current"]) == ("no", "yes")
+    assert old.info.run_name == "single-depth-s0"
+    assert old.info.status == "FINISHED"
+    assert old.data.metrics == {"val/depth_rmse": 0.5}, "infinity is left out: stores turn it into a number"
+    assert [m.step for m in client.get_metric_history(first.id, "val/depth_rmse")] == [1, 2]
+    assert old.data.params == {"seed": "0", "lr": "0.001"}
+    assert old.data.tags["dvc.stage"] == "train_single@depth-0"
+    assert "dvc repro" in old.data.tags["mlflow.note.content"]
+    tracking.mark_current([first.id], "laptop")
+    states = [client.get_run(run.id).data.tags["dvc.current"] for run in (first, second)]
+    assert states == ["yes", "no"], "DVC has restored the first result"
+
+
+@pytest.mark.slow
+def test_scales_do_not_supersede_each_other():
+    with stage() as laptop, stage(scale="smoke"):
+        pass
+    client, _ = tracking.connect()
+    assert client.get_run(laptop.id).data.tags["dvc.current"] == "yes"
+
+
+@pytest.mark.slow
+def test_a_failed_stage_and_a_killed_one():
+    with pytest.raises(RuntimeError), stage() as failed:
+        raise RuntimeError
+    client, experiment = tracking.connect()
+    assert client.get_run(failed.id).info.status == "FAILED"
+    tags = {"dvc.stage": "train_single@depth-0", "dvc.current": "yes", "scale": "laptop"}
+    killed = client.create_run(experiment, tags=tags)
+    with stage():
+        assert client.get_run(killed.info.run_id).info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_data_of_a_run_is_named_with_its_digest(tmp_path):
+    lock = {"stages": {"prepare@doom": {"outs": [{"path": "data/doom", "md5": "0123456789abcdef.dir"}]}}}
+    (tmp_path / "dvc.lock").write_text(json.dumps(lock))
+    with stage(inputs=["data/doom", "data/other"]) as run:
+        pass
+    client, _ = tracking.connect()
+    (given,) = client.get_run(run.id).inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("doom", "01234567")
+    assert client.get_run(run.id).data.tags["dvc.md5.data/doom"] == "0123456789abcdef.dir"
+
+
+@pytest.mark.slow
+def test_four_first_users_of_a_fresh_store():
+    code = (
+        "from mult import tracking\n"
+        "with tracking.stage_run('r', {}, {}) as run:\n"
+        "    for step in range(20): run.log({f'val/m{i}': float(step) for i in range(10)}, step)\n"
+    )
+    users = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for user in users:
+        _, errors = user.communicate(timeout=300)
+        assert user.returncode == 0, errors
+    client, experiment = tracking.connect()
+    runs = client.search_runs([experiment])
+    assert len(runs) == 4
+    for run in runs:
+        assert len(client.get_metric_history(run.info.run_id, "val/m9")) == 20
+
+
+def test_a_store_that_cannot_be_reached_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/no/such/folder/mlflow.db")
+    with pytest.raises(UserError, match="MLflow's store sqlite:") as error:
+        tracking.connect()
+    assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ SCALE ?= laptop
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Two training threads lose against two trainings; see params.yaml, training.threads.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -38,10 +39,13 @@ ui: $(READY)
 # torchvision comes with --no-deps like everything else: beside a CPU build of torch it would ask for another one.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "set-up, once, a few minutes: 1/3 torch"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint requirements.lock torch
+	@echo "set-up: 2/3 everything in requirements.lock"
+	@$(PIP) --no-deps --requirement requirements.lock
+	@echo "set-up: 3/3 this project"
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 # Resolve pyproject.toml anew and write down what came out.

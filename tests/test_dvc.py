@@ -14,6 +14,10 @@ from tests.conftest import ROOT
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
 ASIDE = {"__init__", "errors", "files", "params", "process", "progress", "runs", "stage", "tracking"}
 
+TRAINED_BY = {
+    f"src/mult/{name}" for name in ("tasks.py", "seeding.py", "data/store.py", "data/batches.py", "data/encoding.py")
+} | {"src/mult/models", "src/mult/training"}
+
 
 @pytest.fixture(scope="module")
 def stages():
@@ -60,8 +64,9 @@ def imported(module: str) -> set[str]:
     [
         # Validation figures are for the eye; see the head of dvc.yaml.
         ("pipelines.train", "train_single@depth-0", {"src/mult/evaluation/metrics.py", "src/mult/data/classes.py"}),
-        ("pipelines.evaluate", "evaluate_single@depth-0", {"src/mult/training"}),
-        ("pipelines.prepare", "prepare@doom", set()),
+        # What made the weights reaches the scores through them.
+        ("pipelines.evaluate", "evaluate_single@depth-0", TRAINED_BY),
+        ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
     ],
 )

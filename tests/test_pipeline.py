@@ -113,11 +113,7 @@ def test_the_tables_are_filled(project):
 
 
 def test_mlflow_knows_every_training_and_every_score(project):
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("mult").experiment_id
-    runs = client.search_runs([experiment], "tags.`dvc.current` = 'yes'", max_results=1000)
+    runs = current_runs(project).values()
     wanted = names(load(project.folder / "params.yaml"))
     assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *(f"score {name}" for name in wanted)])
     assert {r.info.status for r in runs} == {"FINISHED"}
@@ -149,6 +145,7 @@ def test_one_variant_s_setting_trains_that_variant_and_back_trains_nothing(proje
     project.repro()
     assert project.mlflow_ids() == before, "restored from DVC's run cache, with the link to the run that made them"
     assert (project.folder / "reports" / "results.csv").read_bytes() == results
+    assert set(before.values()) <= current_runs(project).keys(), "and MLflow shows that run as the current one again"
 
 
 def test_plain_dvc_gives_the_same_weights_and_scores(project):
@@ -178,6 +175,16 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim):
     path.write_text(text)
     project.repro()
     assert "everything is up to date" in project.repro()
+
+
+def current_runs(project: Project) -> dict:
+    """MLflow's runs that the results come from, by id."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("mult").experiment_id
+    runs = client.search_runs([experiment], "tags.`dvc.current` = 'yes'", max_results=1000)
+    return {run.info.run_id: run for run in runs}
 
 
 def _held(lock: Path, project: Project) -> bool:

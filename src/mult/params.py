@@ -172,6 +172,7 @@ class Params(Section):
     pair: Changes
     pairs: list[str]
     variants: dict[Key, Changes]
+    comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
     scale: Scale
 
@@ -191,6 +192,9 @@ class Params(Section):
             raise ValueError(f"pairs must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}")
         if missing := [t for t in self.tasks if t not in self.losses]:
             raise ValueError(f"losses lacks {', '.join(missing)}")
+        for names in self.comparisons:
+            if unknown := [name for name in names if name not in self.variants]:
+                raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")
         for name, scale in self.scales.items():
             if scale.name != name:
                 raise ValueError(f"scales.{name}.name is {scale.name!r}; it must be {name!r}")

@@ -74,9 +74,18 @@ class Graph:
 
 def outdated() -> Graph:
     """Stages that DVC finds changed, and everything downstream of them."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo() as repo:
+    try:
+        return _outdated(Repo())
+    except DvcException as error:
+        text = " ".join(str(error).split())
+        raise UserError(f"dvc: {text}; if dvc.lock is damaged: `git checkout dvc.lock`, or delete it") from None
+
+
+def _outdated(repo) -> Graph:
+    with repo:
         graph = repo.index.graph  # edges point from a stage to what it needs; not a documented API, a test guards it
         stages = {stage.addressing: stage for stage in graph.nodes}
         changed = [name for name in repo.status() if name in stages]

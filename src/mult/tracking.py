@@ -48,7 +48,7 @@ def connect():
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(EXPERIMENT)
             return client, found.experiment_id if found else client.create_experiment(EXPERIMENT)
-        except mlflow.exceptions.MlflowException as error:
+        except (mlflow.exceptions.MlflowException, OSError) as error:
             text = " ".join(str(error).split())[:200]
             raise UserError(f"MLflow's store {store_uri()}: {text}; start it, or unset MLFLOW_TRACKING_URI") from None
 
@@ -113,7 +113,7 @@ def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
     """MD5 of each of ``paths`` that dvc.lock knows as an output."""
     for _ in range(3):  # another dvc may be rewriting the file, which it does in place
         lock = Path("dvc.lock")
-        known = yaml.safe_load(lock.read_text()) if lock.exists() else None
+        known = yaml.load(lock.read_text(), yaml.CSafeLoader) if lock.exists() else None  # long: libyaml's parser
         if known:
             break
         time.sleep(0.1)

@@ -69,6 +69,8 @@ def server(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         yield environment
         return
     STATE.mkdir(exist_ok=True)
+    for left_over in STATE.glob("warm-*.socket"):  # of a run that was killed; `mult repro` runs once at a time
+        left_over.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(address))
         listener.listen()

@@ -4,7 +4,7 @@ import pytest
 from mult.evaluation.affinity import affinity_matrix
 from mult.evaluation.compare import gain, main_figures, paired_gains
 from mult.evaluation.results import COLUMNS
-from mult.evaluation.studies import ablation, cross_domain, six_task
+from mult.evaluation.studies import ablation, cross_domain, six_task, verdict
 from mult.tasks import TASKS
 
 
@@ -66,7 +66,9 @@ def test_six_task_table(results):
 
 
 def test_ablation_table(results):
-    table = ablation(results).set_index(["domain", "task"])
+    table = ablation(results, [("shared", "self")])
+    assert verdict(table) == {"shared over self": (5, 1, 6)}
+    table = table.set_index(["domain", "task"])
     assert set(table["comparison"]) == {"shared over self"}
     row = table.loc[("home", "depth")]
     assert (row["gain"], row["least"], row["greatest"], row["seeds"]) == pytest.approx((25, 0, 50, 2))

@@ -27,6 +27,12 @@ def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def run_ids(names: Iterable[str], folder: Path = Path("runs")) -> set[str]:
+    """MLflow ids of the trainings and the scorings that the runs called ``names`` come from."""
+    files = ("run.json", "evaluation.json")
+    return {read_json(folder / name / file)["mlflow_run_id"] for name in names for file in files}
+
+
 def load_results(path: Path | str = "reports/results.csv") -> pd.DataFrame:
     """The table as ``collect`` made it."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"reference": str, "git_commit": str})

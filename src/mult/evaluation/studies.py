@@ -1,5 +1,7 @@
 """The studies over runs, each one function from results.csv to a table of numbers."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from mult.evaluation.compare import gain, main_figures, paired_gains
@@ -43,21 +45,26 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def ablation(results: pd.DataFrame) -> pd.DataFrame:
-    """Gain in % of each variant over each one before it, a domain and task: mean, least and greatest of the seeds."""
+def ablation(results: pd.DataFrame, comparisons: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Gain in % of one variant over another a domain and task: mean, least and greatest of the paired seeds."""
     rows = main_figures(results)
-    order = variants(results)
     table = []
-    for position, variant in enumerate(order):
-        for base in order[:position]:
-            gains = paired_gains(rows, f"mult-{variant}", f"mult-{base}")
-            for (domain, task), group in gains.groupby(["domain", "short"], sort=False):
-                g = group["gain"]
-                table.append((domain, task, f"{variant} over {base}", g.mean(), g.min(), g.max(), len(g)))
-    columns = ["domain", "task", "comparison", "gain", "least", "greatest", "seeds"]
-    frame = pd.DataFrame(table, columns=columns)
-    rank = {name: i for i, name in enumerate([*dict.fromkeys(rows["domain"]), *TASKS])}
-    return frame.sort_values(["comparison", "domain", "task"], key=lambda c: c.map(rank).fillna(0), kind="stable")
+    for variant, base in comparisons:
+        gains = paired_gains(rows, f"mult-{variant}", f"mult-{base}")
+        for domain in dict.fromkeys(rows["domain"]):
+            for task in TASKS:
+                g = gains.loc[(gains["domain"] == domain) & (gains["short"] == task), "gain"]
+                table.append((f"{variant} over {base}", domain, task, g.mean(), g.min(), g.max(), g.count()))
+    return pd.DataFrame(table, columns=["comparison", "domain", "task", "gain", "least", "greatest", "seeds"])
+
+
+def verdict(table: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
+    """Of each comparison in an ablation table: in how many rows every seed gains, every seed loses, and neither."""
+    out = {}
+    for comparison, rows in table.groupby("comparison", sort=False):
+        better, worse = int((rows["least"] > 0).sum()), int((rows["greatest"] < 0).sum())
+        out[comparison] = (better, worse, len(rows) - better - worse)
+    return out
 
 
 def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Tables as CSV and Markdown; byte-identical when the results are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +13,16 @@ FOLDER = Path("reports/tables")
 PUBLISHED = Path("reports/published.csv")
 
 
-def write_table(name: str, table: pd.DataFrame, caption: str, notes: list[str] | None = None) -> None:
-    """Write reports/tables/<name>.csv (all digits) and <name>.md (for reading)."""
+def write_table(
+    name: str, table: pd.DataFrame, caption: str, notes: Sequence[str] = (), shown: pd.DataFrame | None = None
+) -> None:
+    """Write reports/tables/<name>.csv (all digits) and <name>.md (for reading: ``shown``, if it is given)."""
     with atomic(FOLDER / f"{name}.csv", "w") as file:
         table.to_csv(file, index=False, float_format="%.6g")
-    shown = table.assign(metric=table["task"].map(FIGURES)) if "metric" in table else table
-    lines = [f"**{caption}**", "", markdown(shown), *(f"\n{note}" for note in notes or [])]
+    shown = table if shown is None else shown
+    if "metric" in shown:
+        shown = shown.assign(metric=shown["task"].map(FIGURES))
+    lines = [f"**{caption}**", "", markdown(shown), *(f"\n{note}" for note in notes)]
     with atomic(FOLDER / f"{name}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
 

@@ -5,19 +5,21 @@ python -m pipelines cross_domain
 
 from mult import params
 from mult.evaluation.results import load_results
-from mult.evaluation.studies import cross_domain
+from mult.evaluation.studies import cross_domain, variants
 from mult.reports import tables
 
 
 def main() -> None:
     scale = params.load().scale
-    table = cross_domain(load_results(), scale.train_domain)
+    results = load_results()
+    table = cross_domain(results, scale.train_domain)
     title = tables.caption(f"Trained on {scale.train_domain}, scored on every domain's test split", tables.facts(scale))
     said = tables.published("cross_domain")
     told = ", ".join(f"{r.column} {r.row} {r.value:+g} %" for r in said.itertuples())
     notes = [
-        "Drop: percent worse than on the training domain. Gain: percent better than the one-task model on the same "
-        "domain. Classes without a counterpart in the training domain are ignored.",
+        "In parentheses: gain in percent over the one-task model on the same domain, + is better. The drop from the "
+        "training domain is in the CSV. Classes without a counterpart in the training domain are ignored, so mIoU is "
+        "over other classes in each domain. Depth of `doom` has a scale of its own: see rmse_aligned in results.csv.",
         f"Published for MulT on real data sets (second-hand, other data: not comparable in size): {told}.",
     ]
-    tables.write_table("cross_domain", table, title, notes)
+    tables.write_table("cross_domain", table, title, notes, tables.value_and_gain(table, variants(results)))

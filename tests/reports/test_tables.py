@@ -44,3 +44,9 @@ def test_published_numbers_name_their_source_and_status(monkeypatch):
     paper = cells[cells["source"].str.startswith("MulT")]
     assert dict(zip(paper["row"], paper["value"], strict=True)) == {"keypoints": 91.2, "edges": 77.1}
     assert len(cells) == 2 + 3 * 20
+
+
+def test_value_and_gain_in_one_cell():
+    table = pd.DataFrame({"task": ["depth"], "a": [0.52], "a gain": [-2.51], "a drop": [1.0], "ab": [1.0]})
+    shown = tables.value_and_gain(table, ["a"])
+    assert shown.to_dict("list") == {"task": ["depth"], "a": ["0.52 (-2.5)"], "ab": [1.0]}

@@ -35,6 +35,15 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([head, *body])
 
 
+def value_and_gain(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The columns ``name`` and ``name gain`` as one, e.g. ``0.0527 (-2.5)``; other columns of ``names`` are dropped."""
+    shown = table.copy()
+    for name in names:
+        pairs = zip(table[name], table[f"{name} gain"], strict=True)
+        shown[name] = [f"{_cell('', value)} ({_cell('gain', gain)})" for value, gain in pairs]
+    return shown.drop(columns=[c for c in table for name in names if c.startswith(f"{name} ")])
+
+
 def caption(title: str, facts: Mapping[str, object]) -> str:
     """A caption that says at what scale the numbers were made."""
     return f"{title} ({', '.join(f'{k} {v}' for k, v in facts.items())})"

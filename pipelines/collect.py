@@ -3,8 +3,8 @@
 python -m pipelines collect
 """
 
-from mult import params, runs, tracking
-from mult.evaluation.results import collect, run_ids
+from mult import params, runs
+from mult.evaluation.results import collect
 from mult.files import atomic
 
 
@@ -13,5 +13,4 @@ def main() -> None:
     results = collect(runs.names(settings), settings.scale.name)
     with atomic("reports/results.csv", "w") as file:
         results.to_csv(file, index=False)
-    tracking.mark_current(run_ids(runs.names(settings)), settings.scale.name)
     print(f"reports/results.csv: {len(results)} rows of {results['run'].nunique()} runs")

@@ -10,7 +10,13 @@ from mult.repro import choose_scale
 from mult.runs import names, resolve
 from tests.conftest import ROOT
 
-TEXT = (ROOT / "params.yaml").read_text()
+# Whatever scale the project stands at.
+TEXT = re.sub(r"(?m)^scale: \*\w+", "scale: *laptop", (ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return loaded(tmp_path, TEXT)
 
 
 def loaded(tmp_path: Path, text: str):
@@ -19,8 +25,7 @@ def loaded(tmp_path: Path, text: str):
     return load(path)
 
 
-def test_the_pairs_are_all_the_pairs():
-    settings = load(ROOT / "params.yaml")
+def test_the_pairs_are_all_the_pairs(settings):
     assert settings.pairs == ["+".join(p) for p in combinations(settings.tasks, 2)]
     assert len(settings.pairs) == 15
 
@@ -54,6 +59,13 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ),
         ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain 'nyuv2' is none of domains"),
         ("batch_size: 4", "batch_size: 400", r"training\.batch_size 400 is above the 16 images"),
+        ("single: [0],", "single: [0, 0],", r"seeds\.single: \[0, 0\] names a seed twice"),
+        ("pair: [0],", "pair: [],", r"seeds\.pair: \[\]: .*at least 1 item"),
+        ("six: [0, 1]", "six: [-1]", r"seeds\.six\.0: -1: .*greater than or equal to 0"),
+        ("loss: rotate", "loss: cross_entropy", r"losses\.depth\.loss: 'cross_entropy': .* for semseg"),
+        ("image_size: 32", "image_size: 50", r"image_size: 50 is no multiple of 32"),
+        ("  drawn:", "  single:", r"variants: 'single' is the name of a column"),
+        ("[shared, skip]", "[shared, skipp]", r"comparisons: 'skipp' is none of the variants"),
         ("tasks: [", "tasks: {", r"cannot be read as YAML"),
     ],
 )
@@ -71,8 +83,7 @@ def test_missing_file():
         load("nowhere.yaml")
 
 
-def test_names_resolve_to_settings():
-    settings = load(ROOT / "params.yaml")
+def test_names_resolve_to_settings(settings):
     runs = {name: resolve(settings, name) for name in names(settings)}
     assert len(runs) == 1 + 6 + 15 + len(settings.variants) * len(settings.scale.seeds.six)
     assert runs["single-depth-s0"].tasks == ("depth",)
@@ -85,6 +96,15 @@ def test_names_resolve_to_settings():
 
 
 @pytest.mark.parametrize("name", ["mult-shred-s0", "single-depth", "pair-normal+depth-s0", "", "single-depth-s0/../x"])
-def test_unknown_names_are_refused(name):
+def test_unknown_names_are_refused(settings, name):
     with pytest.raises(UserError, match="run "):
-        resolve(load(ROOT / "params.yaml"), name)
+        resolve(settings, name)
+
+
+def test_variants_of_a_scale_differ_in_the_map_alone(tmp_path):
+    for scale in ("smoke", "laptop", "gpu", "paper"):
+        settings = loaded(tmp_path, TEXT.replace("scale: *laptop", f"scale: *{scale}"))
+        decoders = [resolve(settings, f"mult-{v}-s0").decoder for v in ("self", "skip", "shared")]
+        decoders += [resolve(settings, name).decoder for name in ("single-depth-s0", "pair-depth+normal-s0")]
+        assert len({tuple(sorted((k, v) for k, v in d.items() if k != "attention")) for d in decoders}) == 1
+        assert resolve(settings, "mult-drawn-s0").decoder["skip"] == "none"

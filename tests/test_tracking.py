@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from mult import tracking
 from mult.errors import UserError
@@ -103,3 +104,14 @@ def test_a_store_that_cannot_be_reached_is_one_line(monkeypatch, store):
     with pytest.raises(UserError, match=f"MLflow's store {store}: .*unset MLFLOW_TRACKING_URI") as error:
         tracking.connect()
     assert "\n" not in str(error.value)
+
+
+def test_a_lock_file_that_is_being_rewritten_costs_digests_not_the_stage(tmp_path, monkeypatch):
+    stages = {f"s{i}": {"outs": [{"path": f"data/{i}", "md5": f"{i:032x}"}]} for i in range(20)}
+    text = yaml.safe_dump({"schema": "2.0", "stages": stages})
+    monkeypatch.setattr(tracking.time, "sleep", lambda seconds: None)
+    for cut in range(0, len(text), 37):
+        (tmp_path / "dvc.lock").write_text(text[:cut])
+        assert tracking.dvc_digests(["data/0", "data/19"]).keys() <= {"data/0", "data/19"}
+    (tmp_path / "dvc.lock").write_text(text)
+    assert tracking.dvc_digests(["data/19", "data/none"]) == {"data/19": f"{19:032x}"}

@@ -52,13 +52,11 @@ def _params(chosen: argparse.Namespace) -> None:
 
 
 def _repro(chosen: argparse.Namespace) -> int:
-    from mult.repro import choose_scale, repro
+    from mult.repro import repro
 
     if chosen.jobs is not None and chosen.jobs < 1:
         raise UserError(f"--jobs: {chosen.jobs} is below 1")
-    if chosen.scale:
-        choose_scale(chosen.scale)
-    return repro(chosen.jobs)
+    return repro(chosen.jobs, chosen.scale)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from mult.tasks import TASKS
 TaskName = Literal["semseg", "depth", "normal", "reshading", "keypoints", "edges"]
 DomainName = Literal["rooms-home", "rooms-loft", "rooms-kinect", "doom", "taskonomy", "replica", "nyuv2", "cocodoom"]
 Attention = Literal["self", "skip", "shared"]
+STRIDE = 32  # image pixels a cell of the coarsest of the encoder's four maps
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -38,7 +39,6 @@ class Section(BaseModel):
 class Decoder(Section):
     """The decoders, and what the paper leaves unsaid about them (design.md, section 4)."""
 
-    attention: Attention
     skip: Literal["none", "add", "concat"]
     t2_mlp: bool
     t2_shift: bool
@@ -58,7 +58,6 @@ class Changes(Section):
     t2_mlp: bool | None = None
     t2_shift: bool | None = None
     relative_bias: bool | None = None
-    reference: TaskName | None = None
 
 
 class Loss(Section):
@@ -128,12 +127,22 @@ Domain = Annotated[
 ]
 
 
+Seed = Annotated[int, Field(ge=0)]
+
+
 class Seeds(Section):
     """Seeds of each study; runs of one seed share encoder weights and the order of the images."""
 
-    single: list[int]
-    pair: list[int]
-    six: list[int]
+    single: Annotated[list[Seed], Field(min_length=1)]
+    pair: Annotated[list[Seed], Field(min_length=1)]
+    six: Annotated[list[Seed], Field(min_length=1)]
+
+    @field_validator("single", "pair", "six")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{seeds} names a seed twice")
+        return seeds
 
 
 class Scale(Section):
@@ -154,6 +163,8 @@ class Scale(Section):
         if self.train_domain not in self.domains:
             raise ValueError(f"train_domain {self.train_domain!r} is none of domains ({', '.join(self.domains)})")
         home = self.domains[self.train_domain]
+        if isinstance(home, EmbeddedDomain) and self.image_size % STRIDE:
+            raise ValueError(f"image_size: {self.image_size} is no multiple of {STRIDE}, the coarsest stride")
         if isinstance(home, EmbeddedDomain) and not (home.train and home.val):
             raise ValueError(f"domains.{self.train_domain} trains the models: its train and val must be above 0")
         if isinstance(home, EmbeddedDomain) and self.training.batch_size > home.train:
@@ -192,6 +203,11 @@ class Params(Section):
             raise ValueError(f"pairs must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}")
         if missing := [t for t in self.tasks if t not in self.losses]:
             raise ValueError(f"losses lacks {', '.join(missing)}")
+        for task, loss in self.losses.items():
+            if (task == "semseg") != (loss.loss == "cross_entropy"):
+                raise ValueError(f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not")
+        if taken := {"constant", "single"} & self.variants.keys():
+            raise ValueError(f"variants: {min(taken)!r} is the name of a column in the tables; choose another")
         for names in self.comparisons:
             if unknown := [name for name in names if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")

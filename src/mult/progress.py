@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -13,6 +13,7 @@ LOG_EVERY_S = 15.0  # a log that nobody watches needs no more
 
 def progress(items: Iterable[Item], label: str, total: int | None = None, unit: str = "") -> Iterator[Item]:
     """Yield ``items`` and show on stderr how many are done and how long the rest will take."""
+    total = len(items) if total is None and isinstance(items, Sized) else total
     interval = 0.2 if sys.stderr.isatty() else LOG_EVERY_S
     with tqdm(items, desc=label, total=total, unit=unit, mininterval=interval, delay=1.0, leave=False) as bar:
         yield from bar

@@ -24,15 +24,18 @@ from mult.errors import UserError
 from mult.files import atomic, read_json
 from mult.params import load
 from mult.process import STATE, alone, die_with_parent
+from mult.runs import names
 from mult.stage import WORK
 
 LOGS = STATE / "logs"
 TAIL_LINES = 12  # of a failed stage's log
+HEARTBEAT_S = 30
 
 
 def choose_scale(name: str, path: Path | str = "params.yaml") -> None:
     """Make ``name`` the scale of ``path``, by its last line; nothing else in the file changes."""
     path = Path(path)
+    load(path)
     text = path.read_text(encoding="utf-8")
     changed, count = re.subn(r"(?m)^scale: \*\w+", f"scale: *{name}", text)
     if count != 1:
@@ -103,20 +106,29 @@ def _outdated(repo) -> Graph:
     )
 
 
-def repro(jobs: int | None = None) -> int:
-    """Bring every stage up to date; returns the exit code, 0 when all are."""
-    scale = load().scale
+def repro(jobs: int | None = None, scale_name: str | None = None) -> int:
+    """Bring every stage up to date, at another scale if one is named; returns the exit code, 0 when all are."""
+    load()
     with alone("repro"):
+        if scale_name:  # not before: another run would go on at this scale
+            choose_scale(scale_name)
+        settings = load()
+        scale = settings.scale
         began = time.perf_counter()
         graph = outdated()
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")
             return 0
-        cards = _visible_gpus()
+        cards = _visible_gpus() if scale.training.device != "cpu" else []
         workers = jobs or (len(cards) or os.cpu_count() or 1)
         print(f"scale {scale.name}: {len(graph.needs)} stages to look at, {workers} at a time; logs in {LOGS}/")
         with warm.server(_environment()) as environment:
             failed, skipped = _Walk(graph, workers, cards, environment).run()
+        if not failed:
+            from mult.evaluation.results import run_ids  # late: pandas
+            from mult.tracking import mark_current
+
+            mark_current(run_ids(names(settings)), scale.name)
         _summary(graph, failed, skipped, time.perf_counter() - began, workers)
         return 1 if failed else 0
 
@@ -127,8 +139,8 @@ class _Walk:
     def __init__(self, graph: Graph, workers: int, cards: list[str], environment: dict[str, str]):
         self.graph, self.workers, self.environment = graph, workers, environment
         self.cards: SimpleQueue[str] = SimpleQueue()
-        for card in cards:
-            self.cards.put(card)
+        for turn in range(workers if cards else 0):  # more jobs than cards share them evenly
+            self.cards.put(cards[turn % len(cards)])
         self.priority = graph.path_length()
         self.waits = {stage: set(needed) for stage, needed in graph.needs.items()}
         self.running: dict[str, subprocess.Popen] = {}
@@ -148,7 +160,9 @@ class _Walk:
                     while ready and len(futures) < self.workers:
                         stage = heapq.heappop(ready)[1]
                         futures[pool.submit(self._reproduce, stage)] = stage
-                    finished, _ = wait(futures, return_when=FIRST_COMPLETED)
+                    finished, _ = wait(futures, HEARTBEAT_S, FIRST_COMPLETED)
+                    if not finished:
+                        self._beat(list(futures.values()), began, weight_done / total_weight)
                     for future in finished:
                         stage, (ok, seconds) = futures.pop(future), future.result()
                         done, weight_done = done + 1, weight_done + self.graph.weight[stage]
@@ -195,7 +209,7 @@ class _Walk:
 
     def _say(self, stage: str, ok: bool, seconds: float, done: int, began: float, share: float) -> None:
         spent = time.perf_counter() - began
-        left = spent / share - spent
+        left = max(0.0, spent / share - spent)
         total = len(self.graph.needs)
         state = "done" if ok else "FAILED"
         print(
@@ -206,6 +220,12 @@ class _Walk:
         if not ok:
             lines = (LOGS / f"{stage}.log").read_text(errors="replace").splitlines()
             print("\n".join(f"    {line}" for line in lines[-TAIL_LINES:]), flush=True)
+
+    def _beat(self, stages: list[str], began: float, share: float) -> None:
+        """Say what is being worked on, when nothing has been finished for a while."""
+        spent = time.perf_counter() - began
+        left = f"about {_clock(spent / share - spent)} left" if share else "time left not known yet"
+        print(f"        at work on {', '.join(sorted(stages))}; {_clock(spent)} gone, {left}", flush=True)
 
     def _downstream(self, stage: str) -> set[str]:
         found, todo = set(), [stage]
@@ -237,7 +257,7 @@ def _environment() -> dict[str, str]:
 def _visible_gpus() -> list[str]:
     """Cards that stages can be given, one each; asked of the driver, since importing torch takes seconds."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [card for card in visible.split(",") if card]
+        return [card for card in visible.split(",") if card and card != "-1"]
     try:
         answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True

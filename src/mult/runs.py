@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mult.errors import UserError
-from mult.params import Changes, Params
+from mult.params import Params
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,5 @@ def resolve(params: Params, name: str) -> Run:
     changes = {"single": params.single, "pair": params.pair}.get(kind) or params.variants[what]
     tasks = tuple(params.tasks) if kind == "mult" else tuple(what.split("+"))
     study = "six" if kind == "mult" else kind
-    decoder = _changed(params, changes)
-    return Run(name, study, "mult", tasks, decoder["attention"], changes.reference or "none", seed, decoder)
-
-
-def _changed(params: Params, changes: Changes) -> dict[str, Any]:
-    given = changes.model_dump(exclude_none=True, exclude={"reference"})
-    return params.scale.decoder.model_dump() | given
+    decoder = params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True)
+    return Run(name, study, "mult", tasks, changes.attention, "none", seed, decoder)

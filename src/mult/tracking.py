@@ -10,8 +10,9 @@ import fcntl
 import math
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from mult.process import STATE
 
 EXPERIMENT = "mult"
 DEFAULT_STORE = "sqlite:///mlflow.db"
+# What the pipeline itself writes among the files in git; parameters are logged.
+WRITTEN = (":!dvc.lock", ":!reports", ":!params.yaml")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
@@ -65,11 +68,20 @@ class Run:
 
         now = int(time.time() * 1000)
         entries = [Metric(key, value, now, step) for key, value in metrics.items() if math.isfinite(value)]
-        self._client.log_batch(self.id, metrics=entries)
+        self.tell(self._client.log_batch, self.id, metrics=entries)
 
     def log_text(self, text: str, name: str) -> None:
         """Keep ``text`` as the artifact ``name``."""
-        self._client.log_text(self.id, text, name)
+        self.tell(self._client.log_text, self.id, text, name)
+
+    def tell(self, call: Callable, *arguments: object, **named: object) -> None:
+        """Call MLflow; a store that fails in the middle of a run costs a warning, never the run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            call(*arguments, **named)
+        except MlflowException as error:
+            print(f"warning: MLflow: {' '.join(str(error).split())[:200]}; the run goes on", file=sys.stderr)
 
 
 @contextmanager
@@ -101,31 +113,45 @@ def stage_run(
     run = client.create_run(experiment, run_name=name, tags={**about, **state, **code_state(), **tags})
     client.log_batch(run.info.run_id, params=_params(params))
     _log_inputs(client, run.info.run_id, digests, context)
+    tracked = Run(client, run.info.run_id)
     try:
-        yield Run(client, run.info.run_id)
+        yield tracked
     except BaseException:
-        client.set_terminated(run.info.run_id, "FAILED")
+        tracked.tell(client.set_terminated, tracked.id, "FAILED")
         raise
-    client.set_terminated(run.info.run_id, "FINISHED")
+    tracked.tell(client.set_terminated, tracked.id, "FINISHED")
 
 
 def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
-    """MD5 of each of ``paths`` that dvc.lock knows as an output."""
-    for _ in range(3):  # another dvc may be rewriting the file, which it does in place
-        lock = Path("dvc.lock")
-        known = yaml.load(lock.read_text(), yaml.CSafeLoader) if lock.exists() else None  # long: libyaml's parser
-        if known:
+    """MD5 of each of ``paths`` that dvc.lock knows as an output.
+
+    Another dvc may be rewriting the file, which it does in place: what is cut off is read again, for two seconds.
+    """
+    wanted, found = {str(path) for path in paths}, {}
+    for _ in range(20):
+        found = {path: md5 for path, md5 in _locked_outs().items() if path in wanted}
+        if wanted <= found.keys():
             break
         time.sleep(0.1)
-    outs = {o["path"]: o["md5"] for s in (known or {}).get("stages", {}).values() for o in s.get("outs", [])}
-    return {str(path): outs[str(path)] for path in paths if str(path) in outs}
+    return found
+
+
+def _locked_outs() -> dict[str, str]:
+    lock = Path("dvc.lock")
+    if not lock.exists():
+        return {}
+    try:
+        stages = yaml.load(lock.read_text(), yaml.CSafeLoader)["stages"].values()  # long: libyaml's parser
+        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def code_state() -> dict[str, str]:
-    """Tags of the code: commit, and whether it was changed since."""
+    """Tags of the code: commit, and whether the code was changed since."""
     return {
         "mlflow.source.git.commit": git_commit(),
-        "git.dirty": "yes" if _git("status", "--porcelain", "-uno") else "no",
+        "git.dirty": "yes" if _git("status", "--porcelain", "-uno", "--", ".", *WRITTEN) else "no",
     }
 
 
@@ -157,11 +183,10 @@ def mark_current(run_ids: Collection[str], scale: str) -> None:
 
 
 def _supersede(client, experiment: str, stage: str, scale: str) -> None:
-    query = f"tags.`dvc.stage` = '{stage}' and tags.`dvc.current` = 'yes'"
-    for old in client.search_runs([experiment], query):
-        if old.data.tags.get("scale", "") != scale:
-            continue
-        client.set_tag(old.info.run_id, "dvc.current", "no")
+    for old in client.search_runs([experiment], f"tags.`dvc.stage` = '{stage}'"):
+        tags = old.data.tags
+        if tags.get("scale", "") == scale and tags.get("dvc.current") == "yes":
+            client.set_tag(old.info.run_id, "dvc.current", "no")
         if old.info.status == "RUNNING":
             client.set_terminated(old.info.run_id, "KILLED")
 

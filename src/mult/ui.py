@@ -6,21 +6,28 @@ import sys
 from urllib.parse import quote
 
 from mult.params import load
+from mult.process import die_with_parent
 from mult.tracking import connect, store_uri
 
 
 def serve(port: int) -> int:
     """Serve the UI on the loopback address until interrupted; returns the server's exit code."""
-    _, experiment = connect()
-    page = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     now = f"tags.`dvc.current` = 'yes' and tags.scale = '{load().scale.name}'"
+    _, experiment = connect()
+    remote = store_uri().startswith("http")
+    base = store_uri().rstrip("/") if remote else f"http://127.0.0.1:{port}"
+    page = f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     print(f"runs:   {page}&searchFilter={quote(now)}", flush=True)
     curves = f"{now} and tags.stage = 'train'"
     print(f"curves: {page}&searchFilter={quote(curves)}&compareRunsMode=CHART", flush=True)
+    if remote:
+        return 0  # that server shows them
     print("ready in about ten seconds; Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen([*command, "--backend-store-uri", store_uri()], env=environment)
+    server = subprocess.Popen(
+        [*command, "--backend-store-uri", store_uri()], env=environment, preexec_fn=die_with_parent
+    )
     try:
         return server.wait()
     except KeyboardInterrupt:

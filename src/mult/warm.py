@@ -49,7 +49,10 @@ def _ask(address: str, script: str, arguments: Sequence[str]) -> int:
     """Hand the stage over; should this process be killed, the socket closes and the server's child ends with it."""
     die_with_parent()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.connect(address)
+        try:
+            link.connect(address)
+        except OSError:  # the server has ended
+            return stage.run(script, arguments)
         message = json.dumps({"script": script, "arguments": list(arguments), "environment": dict(os.environ)})
         outputs = array.array("i", [sys.stdout.fileno(), sys.stderr.fileno()])
         link.sendmsg([message.encode() + b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, outputs)])
@@ -132,7 +135,10 @@ def _child(link: socket.socket) -> None:
 def _receive(link: socket.socket) -> dict:
     data, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 2)
     while not data.endswith(b"\n"):
-        data += link.recv(MESSAGE_BYTES)
+        more = link.recv(MESSAGE_BYTES)
+        if not more:
+            raise ConnectionError("the stage's command ended before it had asked")
+        data += more
     for own, given in enumerate(descriptors, start=1):
         os.dup2(given, own)
         os.close(given)

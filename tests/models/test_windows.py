@@ -27,3 +27,15 @@ def test_mask_separates_only_what_the_shift_brought_together(height, width):
     assert not mask[0].any(), "the first window is whole"
     assert set(mask.unique().tolist()) == {0.0, MASKED}
     assert Windows(8, 8, 4).mask(torch.device("cpu")) is None
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2))
+def test_nothing_real_attends_to_padding(height, width, shift):
+    windows = Windows(height, width, 4, shift)
+    mask = windows.mask(torch.device("cpu"))
+    real = windows.split(torch.ones(1, height, width, 1))[..., 0] > 0
+    if mask is None:
+        assert real.all()
+    else:
+        crossing = real[:, :, None] & ~real[:, None, :]
+        assert (mask[crossing] == MASKED).all()

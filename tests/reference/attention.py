@@ -12,8 +12,8 @@ def windowed_attention(
     """Attention within windows of a (B, H, W, C) map.
 
     ``qk`` are the (C, C) matrices of queries and keys, ``value`` that of the values, ``bias`` the (2w-1)^2 x heads
-    table. Padding and shift as in Swin: zeros at the right and bottom, tokens brought together by the shift kept
-    apart.
+    table. Zeros are added at the right and bottom; padding, and tokens that the shift brought together, are kept
+    apart by -100.
     """
     batch, height, width, channels = x.shape
     padded_h, padded_w = math.ceil(height / window) * window, math.ceil(width / window) * window
@@ -41,7 +41,8 @@ def windowed_attention(
                             scores[a, b] = q[a] @ k[b] / math.sqrt(size) + bias[offset, head]
                             one = (region(ra, padded_h), region(ca, padded_w))
                             other = (region(rb, padded_h), region(cb, padded_w))
-                            if shift and one != other:
+                            real = [r < height and c < width for r, c in (source[a], source[b])]
+                            if (shift and one != other) or real[0] != real[1]:
                                 scores[a, b] -= 100.0
                     mixed = scores.softmax(-1) @ v
                     for a, (r, c) in enumerate(source):

@@ -17,16 +17,14 @@ from mult.data.frame import Unit
 from mult.data.store import LABELS, Writer
 from mult.errors import UserError
 from mult.files import atomic
-from mult.params import EmbeddedDomain
+from mult.params import STRIDE, EmbeddedDomain
 from mult.process import STATE, die_with_parent
 from mult.progress import progress
 
 Sample = tuple[dict[str, np.ndarray], str, float]
 
 
-def prepare(
-    name: str, settings: EmbeddedDomain, image_size: int, folder: Path, stride: int = 32, processes: int | None = None
-) -> int:
+def prepare(name: str, settings: EmbeddedDomain, image_size: int, folder: Path, processes: int | None = None) -> int:
     """Render every split of the domain ``name`` into ``folder``; returns the number of images.
 
     Each finished unit is kept aside until the domain is complete, so that an interrupted run goes on where it stopped.
@@ -35,13 +33,16 @@ def prepare(
     Raises:
         UserError: unknown domain, or an image size that is no multiple of the encoder's coarsest stride.
     """
-    if image_size % stride:
-        raise UserError(f"scale.image_size: {image_size} is no multiple of the encoder's coarsest stride {stride}")
+    if image_size % STRIDE:
+        raise UserError(f"scale.image_size: {image_size} is no multiple of the encoder's coarsest stride {STRIDE}")
     domain = embedded(name)
     counts = {split: getattr(settings, split) for split in ("train", "val", "test")}
     plan = {split: domain.units(split, n, settings.views) for split, n in counts.items() if n}
     units = [unit for split in plan.values() for unit in split]
     kept = STATE / "render" / f"{name}-{_fingerprint(settings, image_size)}"
+    for other in kept.parent.glob(f"{name}-*"):  # of a preparation with other settings, never to be finished
+        if other != kept:
+            shutil.rmtree(other)
     kept.mkdir(parents=True, exist_ok=True)
 
     todo = [unit for unit in units if not _file(kept, unit).exists()]

@@ -33,17 +33,17 @@ def paired_gains(rows: pd.DataFrame, run: str, base: str) -> pd.DataFrame:
         base: the same for what it is compared with; ``{task}`` stands for the evaluated task's short name.
 
     Returns:
-        Columns short, domain, seed, value, base, gain (percent). Seeds that the base lacks use its first seed.
+        Columns short, domain, seed, value, base, gain (percent). Seeds that the base lacks use the mean of its seeds.
     """
     stems = rows["run"].str.replace(r"-s\d+$", "", regex=True)
     out = []
     for _, row in rows[stems == run].iterrows():
         bases = rows[(stems == base.format(task=row["short"])) & (rows["domain"] == row["domain"])]
-        bases = bases[bases["short"] == row["short"]].sort_values("seed")
+        bases = bases[bases["short"] == row["short"]]
         if bases.empty:
             continue
         same = bases[bases["seed"] == row["seed"]]
-        value = float((same if len(same) else bases)["value"].iloc[0])
+        value = float((same if len(same) else bases)["value"].mean())
         out.append(
             (row["short"], row["domain"], row["seed"], row["value"], value, gain(row["value"], value, row["short"]))
         )

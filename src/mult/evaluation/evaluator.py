@@ -30,10 +30,7 @@ def evaluate(
 ) -> dict[str, DomainScores]:
     """Scores of ``model`` (described by ``config``, its model.json) on the test split of each of ``domains``."""
     model.to(device).eval()
-    return {
-        domain: _score(model, config, open_split(data / domain, "test"), batch, device)
-        for domain in progress(domains, f"score {config['run']}", unit="domain")
-    }
+    return {domain: _score(model, config, open_split(data / domain, "test"), batch, device) for domain in domains}
 
 
 @torch.no_grad()
@@ -42,7 +39,7 @@ def _score(
 ) -> DomainScores:
     tasks, classes = config["tasks"], config["classes"]
     score = Score(tasks, len(classes), class_map(split.classes, classes))
-    for start in range(0, len(split), batch_size):
+    for start in progress(range(0, len(split), batch_size), f"{config['run']} on {split.domain}", unit="batch"):
         batch = read(split, tasks, range(start, min(start + batch_size, len(split))))
         predictions = {t: p.float() for t, p in model(batch.rgb.to(device)).items()}
         score.update(predictions, batch)

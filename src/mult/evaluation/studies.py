@@ -91,6 +91,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
             for v in order:
                 at_home = mean(f"mult-{v}", rows["domain"] == home)
                 row[f"{v} drop"] = -gain(row[v], at_home, task) if domain != home else 0.0
-                row[f"{v} gain"] = gain(row[v], single, task)
+                gains = paired_gains(rows[here & of_task], f"mult-{v}", "single-{task}")["gain"]
+                row[f"{v} gain"] = gains.mean()
             table.append(row)
     return pd.DataFrame(table)

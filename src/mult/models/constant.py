@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mult.data.batches import Batch, read
 from mult.data.store import Split
+from mult.progress import progress
 
 CHUNK = 64  # images decoded at a time
 
@@ -36,7 +37,7 @@ def fit(split: Split, channels: Mapping[str, int]) -> Constant:
 
 
 def _chunks(split: Split, task: str) -> Iterator[Batch]:
-    for start in range(0, len(split), CHUNK):
+    for start in progress(range(0, len(split), CHUNK), f"constant {task}", unit="batch"):
         yield read(split, [task], range(start, min(start + CHUNK, len(split))))
 
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mult.errors import UserError
 from mult.models.torchvision_ops import declare_missing
 
 # Channel statistics of ImageNet in [0, 1], which timm's pretrained backbones expect.
@@ -33,7 +34,11 @@ class Encoder(nn.Module):
 
         if name.startswith("swin_"):  # otherwise it insists on one image size
             options |= {"img_size": image_size, "strict_img_size": False}
-        self.body = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        try:
+            self.body = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+        except (RuntimeError, TypeError, AttributeError, AssertionError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise UserError(f"scale.encoder: timm cannot make {name!r} with {options}: {text}") from None
         self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         # A backbone with a stem of stride 2 gives five maps; the decoder has four stages.
         self.widths = tuple(self.body.feature_info.channels()[-4:])

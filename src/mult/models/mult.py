@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mult.errors import UserError
 from mult.models.decoder import Decoders
 from mult.models.encoder import Encoder
 from mult.seeding import torch_seed
@@ -17,6 +18,8 @@ class MulT(nn.Module):
         """``channels``: output channels a task; ``encoder`` and ``decoder``: those sections of params.yaml."""
         super().__init__()
         self.encoder = _seeded_encoder(image_size, encoder, seed)
+        if bad := [width for width in self.encoder.widths if width % decoder["head_width"]]:
+            raise UserError(f"scale.decoder.head_width: {decoder['head_width']} does not divide the width {bad[0]}")
         heads = [width // decoder["head_width"] for width in self.encoder.widths]
         self.decoders = Decoders(channels, self.encoder.widths, heads, decoder["window"], decoder, seed)
 

@@ -48,6 +48,6 @@ def load_model(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     config = read_json(folder / "model.json")
     if sha256(weights) != config["weights_sha256"]:
         raise UserError(f"{weights}: altered since training; delete it and run `dvc repro` to restore it")
-    model = build(config | {"encoder": config["encoder"] | {"pretrained": False}} if "encoder" in config else config)
+    model = build(config | {"encoder": config["encoder"] | {"pretrained": False}})
     model.load_state_dict(load(weights.read_bytes()))
     return model.eval(), config

@@ -13,7 +13,8 @@ MASKED = -100.0  # Swin's own constant: added to the score of two tokens that ar
 class Windows:
     """Windows of ``size`` x ``size`` tokens over a map of ``height`` x ``width``, moved by ``shift`` (0: not moved).
 
-    The map is padded with zeros at its right and bottom edge up to a multiple of ``size``.
+    The map is padded with zeros at its right and bottom edge up to a multiple of ``size``; the mask keeps real tokens
+    from attending to the padding, which would take most of the attention where a map is smaller than a window.
     """
 
     height: int
@@ -46,15 +47,18 @@ class Windows:
         return x[:, : self.height, : self.width].contiguous()
 
     def mask(self, device: torch.device) -> Tensor | None:
-        """(windows, tokens, tokens), 0 or MASKED: keeps apart what the shift has brought into one window."""
-        if not self.shift:
-            return None
+        """(windows, tokens, tokens), 0 or MASKED: keeps padding apart, and what the shift has brought together."""
         height, width = self.padded
+        if not self.shift and (height, width) == (self.height, self.width):
+            return None
         region = torch.zeros(height, width, device=device)
-        cuts = (slice(0, -self.size), slice(-self.size, -self.shift), slice(-self.shift, None))
-        for i, rows in enumerate(cuts):
-            for j, columns in enumerate(cuts):
-                region[rows, columns] = 3 * i + j
+        region[self.height :], region[:, self.width :] = -1, -1
+        if self.shift:
+            region = torch.roll(region, (-self.shift, -self.shift), (0, 1))
+            cuts = (slice(0, -self.size), slice(-self.size, -self.shift), slice(-self.shift, None))
+            for i, rows in enumerate(cuts):
+                for j, columns in enumerate(cuts):
+                    region[rows, columns] += 10 * (3 * i + j)
         s = self.size
         tokens = region.view(height // s, s, width // s, s).transpose(1, 2).reshape(-1, s * s)
         return (tokens[:, :, None] != tokens[:, None, :]) * MASKED

@@ -92,7 +92,10 @@ def train(
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             since = (step % settings.validate_every) + 1
             row = {f"train/{t}_loss": float(value) / since for t, value in running.items()}
-            row |= validate(model, data["val"], losses, settings, scorer())
+            try:
+                row |= validate(model, data["val"], losses, settings, scorer())
+            except FloatingPointError as error:
+                raise UserError(f"{label}: at step {step + 1}: {error}; lower training.lr") from None
             row["time/images_per_s"] = round((step + 1) * settings.batch_size / clock.seconds(), 2)
             running = {}
             if row["val/loss"] < best:
@@ -120,6 +123,8 @@ def validate(
         with _autocast(device, settings):
             predictions = model(batch.rgb)
         for task in losses:
+            if not torch.isfinite(predictions[task]).all():
+                raise FloatingPointError(f"the prediction of {task} has values that are not finite")
             loss = LOSSES[losses[task].loss](predictions[task].float(), batch.targets[task], batch.masks[task])
             sums[task] += float(loss) * len(indices) / len(split)
         score.update(predictions, batch)

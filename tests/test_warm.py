@@ -1,0 +1,82 @@
+"""Stages in the server that has imported what they need, with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from mult import warm
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+STAGE = """
+import os, pathlib, sys, time
+def main(word):
+    print("out", word, os.environ["COLOUR"], "torch" in sys.modules, flush=True)
+    print("err", file=sys.stderr, flush=True)
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    if word == "sleep": time.sleep(60)
+    if word == "fail": raise RuntimeError("broken")
+    if word == "user":
+        from mult.errors import UserError
+        raise UserError("what, where, mend")
+"""
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """A function that runs the stage script `say` with an argument, through a server."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "say.py").write_text(STAGE)
+    (tmp_path / "pipelines" / "__main__.py").write_text((ROOT / "pipelines" / "__main__.py").read_text())
+    monkeypatch.chdir(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with warm.server(environment) as with_server:
+
+        def start(word, **extra):
+            command = [sys.executable, "-m", "pipelines", "say", word]
+            return subprocess.Popen(
+                command, env=with_server | {"COLOUR": "red"} | extra, stdout=-1, stderr=-1, text=True
+            )
+
+        yield start
+
+
+def test_output_environment_and_exit_code_come_through(stage):
+    process = stage("hello")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "out hello red True\n", "err\n")
+    process = stage("fail", COLOUR="blue")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "blue" in out
+    assert "RuntimeError: broken" in err
+    process = stage("user")
+    assert process.communicate(timeout=60)[1] == "err\nerror: what, where, mend\n"
+    assert process.returncode == 1
+
+
+def test_the_work_ends_with_the_command_that_asked_for_it(stage, tmp_path):
+    process = stage("sleep")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker = int((tmp_path / "pid").read_text())
+    assert worker != process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 2
+    while psutil.pid_exists(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(worker)
+
+
+def test_without_its_server_a_stage_works_by_itself(stage):
+    process = stage("hello", **{warm.VARIABLE: "/nowhere/warm.socket"})
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "out hello red False\n")

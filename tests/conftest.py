@@ -13,7 +13,8 @@ CLASSES = ("void", "wall", "floor", "chair")
 
 def sample(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
     """One image whose labels can be read off its colours, with an invalid corner."""
-    red = np.kron(rng.integers(0, 256, (size // 4, size // 4)), np.ones((4, 4), int))
+    # Blocks of eight pixels: predictions are made at a quarter of the resolution and enlarged, which blurs their edges.
+    red = np.kron(rng.integers(0, 256, (size // 8, size // 8)), np.ones((8, 8), int))
     rgb = np.stack([red, np.roll(red, size // 2, 0), 255 - red], -1)
     normal = np.stack([red // 2 + 60, 200 - red // 2, np.full_like(red, 20)], -1)
     depth = 512 + 4 * red

@@ -46,7 +46,7 @@ class Project:
         return output
 
     def repro(self) -> str:
-        return self.run("mult.cli", "repro")
+        return self.run("mult", "repro")
 
     def edit(self, old: str, new: str) -> None:
         path = self.folder / "params.yaml"
@@ -76,7 +76,7 @@ def project(tmp_path_factory):
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     project = Project(folder)
-    project.run("mult.cli", "repro", "--scale", "smoke")
+    project.run("mult", "repro", "--scale", "smoke")
     return project
 
 
@@ -161,7 +161,7 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim):
     path = project.folder / "params.yaml"
     text = path.read_text()
     path.write_text(text.replace("      steps: 4\n", "      steps: 4000\n", 1))
-    stage = ("mult.cli", "repro") if victim == "mult" else ("dvc", "repro", "--single-item", "train_single@depth-0")
+    stage = ("mult", "repro") if victim == "mult" else ("dvc", "repro", "--single-item", "train_single@depth-0")
     process = project.start(*stage, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     locks = project.folder / ".mult" / "locks"
     deadline = time.monotonic() + 60

@@ -62,13 +62,13 @@ def test_runs_of_a_seed_see_the_same_images_in_the_same_order(data, monkeypatch)
 @pytest.mark.slow
 def test_six_tasks_are_learnt_on_a_few_images(data):
     settings = SETTINGS.model_copy(
-        update={"steps": 200, "batch_size": 8, "validate_every": 100, "flip": False, "lr": 3e-3}
+        update={"steps": 200, "batch_size": 8, "validate_every": 100, "flip": False, "lr": 1e-3}
     )
-    history = train(make(), {"train": data["train"], "val": data["train"]}, LOSSES, settings, seed=0)
+    history = train(make(skip="concat"), {"train": data["train"], "val": data["train"]}, LOSSES, settings, seed=0)
     first, last = history.rows[0], history.rows[-1]
-    start = trainer.validate(make(), data["train"], LOSSES, settings, trainer.RunningScore())
+    start = trainer.validate(make(skip="concat"), data["train"], LOSSES, settings, trainer.RunningScore())
     for task in TASKS:
-        assert last[f"val/{task}_loss"] < 0.5 * start[f"val/{task}_loss"], task
+        assert last[f"val/{task}_loss"] < 0.25 * start[f"val/{task}_loss"], task
     assert last["val/loss"] < first["val/loss"]
 
 

@@ -7,7 +7,6 @@ of plain `dvc repro`.
 
 import contextlib
 import heapq
-import json
 import os
 import re
 import signal
@@ -21,7 +20,7 @@ from queue import SimpleQueue
 
 from mult import warm
 from mult.errors import UserError
-from mult.files import atomic, read_json
+from mult.files import atomic, read_json, write_json
 from mult.params import load
 from mult.process import STATE, alone, die_with_parent
 from mult.runs import names
@@ -88,15 +87,15 @@ def outdated() -> Graph:
 
 
 def _outdated(repo) -> Graph:
+    import networkx
+
     with repo:
         graph = repo.index.graph  # edges point from a stage to what it needs; not a documented API, a test guards it
         stages = {stage.addressing: stage for stage in graph.nodes}
         changed = [name for name in repo.status() if name in stages]
         todo = set(changed)
-        while changed:
-            feeding = {s.addressing for s in graph.predecessors(stages[changed.pop()])}
-            changed += feeding - todo
-            todo |= feeding
+        for name in changed:
+            todo |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
         needs = {name: {s.addressing for s in graph.successors(stages[name])} & todo for name in todo}
         meta = {name: stages[name].meta or {} for name in todo}
     return Graph(
@@ -208,13 +207,10 @@ class _Walk:
         return code == 0, time.perf_counter() - began
 
     def _say(self, stage: str, ok: bool, seconds: float, done: int, began: float, share: float) -> None:
-        spent = time.perf_counter() - began
-        left = max(0.0, spent / share - spent)
         total = len(self.graph.needs)
         state = "done" if ok else "FAILED"
         print(
-            f"[{done:{len(str(total))}}/{total}] {state:6} {stage:40} {seconds:6.1f} s   "
-            f"{_clock(spent)} gone, about {_clock(left)} left",
+            f"[{done:{len(str(total))}}/{total}] {state:6} {stage:40} {seconds:6.1f} s   {_times(began, share)}",
             flush=True,
         )
         if not ok:
@@ -223,9 +219,7 @@ class _Walk:
 
     def _beat(self, stages: list[str], began: float, share: float) -> None:
         """Say what is being worked on, when nothing has been finished for a while."""
-        spent = time.perf_counter() - began
-        left = f"about {_clock(spent / share - spent)} left" if share else "time left not known yet"
-        print(f"        at work on {', '.join(sorted(stages))}; {_clock(spent)} gone, {left}", flush=True)
+        print(f"        at work on {', '.join(sorted(stages))}; {_times(began, share)}", flush=True)
 
     def _downstream(self, stage: str) -> set[str]:
         found, todo = set(), [stage]
@@ -279,12 +273,17 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, w
     share = 100 * sum(work.values()) / (wall * cores)
     print(f"{len(graph.needs) - len(failed) - len(skipped)} stages in {_clock(wall)} on {cores} cores", end="")
     print(f"; {share:.0f} % of the cores' time in {parts}" if work else "")
-    with atomic(STATE / "last_repro.json", "w") as file:
-        json.dump(
-            {"wall_s": round(wall, 1), "cores": cores, "jobs": workers, "work_cpu_s": work, "failed": failed}, file
-        )
+    facts = {"wall_s": round(wall, 1), "cores": cores, "jobs": workers, "work_cpu_s": work, "failed": failed}
+    write_json(STATE / "last_repro.json", facts)
     if failed:
         print(f"failed: {', '.join(failed)}; not tried because of it: {', '.join(skipped) or 'none'}")
+
+
+def _times(began: float, share: float) -> str:
+    """Time gone and time left, for a share of the work that is done."""
+    spent = time.perf_counter() - began
+    left = f"about {_clock(max(0.0, spent / share - spent))} left" if share else "time left not known yet"
+    return f"{_clock(spent)} gone, {left}"
 
 
 def _clock(seconds: float) -> str:

@@ -13,6 +13,11 @@ def main_figures(results: pd.DataFrame, domain: str | None = None) -> pd.DataFra
     return rows if domain is None else rows[rows["domain"] == domain]
 
 
+def without_seed(results: pd.DataFrame) -> pd.Series:
+    """The runs' names less their seeds, e.g. ``mult-shared``."""
+    return results["run"].str.replace(r"-s\d+$", "", regex=True)
+
+
 def gain(value: float, base: float, task: str) -> float:
     """Percent by which ``value`` is better than ``base``, for the main metric of ``task`` (its short name).
 
@@ -35,7 +40,7 @@ def paired_gains(rows: pd.DataFrame, run: str, base: str) -> pd.DataFrame:
     Returns:
         Columns short, domain, seed, value, base, gain (percent). Seeds that the base lacks use the mean of its seeds.
     """
-    stems = rows["run"].str.replace(r"-s\d+$", "", regex=True)
+    stems = without_seed(rows)
     out = []
     for _, row in rows[stems == run].iterrows():
         bases = rows[(stems == base.format(task=row["short"])) & (rows["domain"] == row["domain"])]

@@ -4,18 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mult.evaluation.compare import gain, main_figures, paired_gains
+from mult.evaluation.compare import gain, main_figures, paired_gains, without_seed
 from mult.tasks import TASKS
-
-
-def _stems(results: pd.DataFrame) -> pd.Series:
-    return results["run"].str.replace(r"-s\d+$", "", regex=True)
 
 
 def variants(results: pd.DataFrame) -> list[str]:
     """Names of the six-task variants, in the order of the runs."""
     six = results[results["study"] == "six"]
-    return list(dict.fromkeys(_stems(six).str.removeprefix("mult-")))
+    return list(dict.fromkeys(without_seed(six).str.removeprefix("mult-")))
 
 
 def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
@@ -24,7 +20,7 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     ``<variant> gain`` is over the one-task model, and ``<variant> beats constant`` says whether every seed does.
     """
     rows = main_figures(results, domain)
-    stems = _stems(rows)
+    stems = without_seed(rows)
 
     def values(stem: str, task: str) -> pd.Series:
         return rows.loc[(stems == stem) & (rows["short"] == task), "value"]
@@ -73,7 +69,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
     Depth on a domain without the training domain's metric scale is better read from rmse_aligned in results.csv.
     """
     rows = main_figures(results)
-    stems = _stems(rows)
+    stems = without_seed(rows)
     order = variants(results)
     table = []
     for domain in dict.fromkeys(rows["domain"]):

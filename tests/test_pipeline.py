@@ -31,6 +31,7 @@ class Project:
         self.environment = os.environ | {
             "PYTHONPATH": str(folder / "src"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "SHELL": "/bin/sh",  # DVC runs stages by it; Debian's stays between the two where bash steps aside
         }
         self.environment.pop("MLFLOW_TRACKING_URI", None)
 

@@ -14,14 +14,19 @@ from mult.errors import UserError
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int | None = None) -> None:
     """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing happens).
 
     DVC, when it is killed, leaves the stage's process running, and the next `dvc repro` would start a second one.
+
+    Args:
+        parent: its process id where the caller knows it; if it has ended already, so does this process.
     """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ of plain `dvc repro`.
 
 import contextlib
 import heapq
+import multiprocessing
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -27,6 +29,11 @@ from mult.runs import names
 from mult.stage import WORK
 
 LOGS = STATE / "logs"
+# Importing DVC and preparing its parsers would otherwise be paid by every stage.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["mult.repro", "dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.data_cloud", "dvc.lock", "scmrepo.git"]
+)
 TAIL_LINES = 12  # of a failed stage's log
 HEARTBEAT_S = 30
 
@@ -121,6 +128,7 @@ def repro(jobs: int | None = None, scale_name: str | None = None) -> int:
         cards = _visible_gpus() if scale.training.device != "cpu" else []
         workers = jobs or (len(cards) or os.cpu_count() or 1)
         print(f"scale {scale.name}: {len(graph.needs)} stages to look at, {workers} at a time; logs in {LOGS}/")
+        LOGS.mkdir(parents=True, exist_ok=True)
         with warm.server(_environment()) as environment:
             failed, skipped = _Walk(graph, workers, cards, environment).run()
         if not failed:
@@ -142,7 +150,7 @@ class _Walk:
             self.cards.put(cards[turn % len(cards)])
         self.priority = graph.path_length()
         self.waits = {stage: set(needed) for stage, needed in graph.needs.items()}
-        self.running: dict[str, subprocess.Popen] = {}
+        self.running: dict[str, BaseProcess] = {}
         self.stopped = False
 
     def run(self) -> tuple[list[str], list[str]]:
@@ -185,26 +193,16 @@ class _Walk:
         card = self.cards.get() if self.graph.gpus[stage] and not self.cards.empty() else None
         if card is not None:
             environment["CUDA_VISIBLE_DEVICES"] = card
-        LOGS.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-        with open(LOGS / f"{stage}.log", "w") as log:
-            # A session of its own, so that ending it ends the stage's processes as well.
-            process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-            self.running[stage] = process
-            if self.stopped:
-                _end(process)
-            code = process.wait()
+        process = FORKS.Process(target=_dvc, args=(stage, environment))
+        process.start()
+        self.running[stage] = process
+        if self.stopped:
+            _end(process)
+        process.join()
         del self.running[stage]
         if card is not None:
             self.cards.put(card)
-        return code == 0, time.perf_counter() - began
+        return process.exitcode == 0, time.perf_counter() - began
 
     def _say(self, stage: str, ok: bool, seconds: float, done: int, began: float, share: float) -> None:
         total = len(self.graph.needs)
@@ -235,7 +233,21 @@ class _Walk:
             _end(process)
 
 
-def _end(process: subprocess.Popen) -> None:
+def _dvc(stage: str, environment: dict[str, str]) -> None:
+    """Be ``dvc repro`` for one stage, in a process forked from one that has imported DVC; output goes to a log."""
+    os.setsid()  # a session of its own, so that ending it ends the stage's processes as well
+    die_with_parent()
+    os.environ.clear()
+    os.environ.update(environment)
+    with open(LOGS / f"{stage}.log", "w") as log, open(os.devnull) as nothing:
+        for own, given in enumerate((nothing, log, log)):
+            os.dup2(given.fileno(), own)
+    from dvc.cli import main
+
+    sys.exit(main(["--wait-for-lock", "repro", "--single-item", stage]))
+
+
+def _end(process: BaseProcess) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
 

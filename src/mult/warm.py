@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mult import stage
@@ -79,7 +80,11 @@ def server(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         listener.listen()
         command = [sys.executable, "-m", "mult.warm", str(listener.fileno())]
         process = subprocess.Popen(
-            command, env=environment, pass_fds=[listener.fileno()], preexec_fn=die_with_parent, start_new_session=True
+            command,
+            env=environment,
+            pass_fds=[listener.fileno()],
+            preexec_fn=partial(die_with_parent, os.getpid()),
+            start_new_session=True,
         )
     try:
         yield environment | {VARIABLE: str(address)}
@@ -97,12 +102,12 @@ def serve(descriptor: int) -> None:
         importlib.import_module(module)
     import timm  # noqa: F401
 
-    listener = socket.socket(fileno=descriptor)
+    listener, server = socket.socket(fileno=descriptor), os.getpid()
     while True:
         link, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            _child(link)
+            _child(link, server)
         link.close()
 
 
@@ -112,11 +117,11 @@ def _declare_torchvision() -> None:
     declare_missing()
 
 
-def _child(link: socket.socket) -> None:
+def _child(link: socket.socket, server: int) -> None:
     """Do one stage's work with the client's environment and outputs, send the exit code, and end."""
     code = 1
     try:
-        die_with_parent()
+        die_with_parent(server)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         request = _receive(link)
         os.environ.clear()

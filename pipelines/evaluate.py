@@ -30,10 +30,17 @@ def main(name: str) -> None:
         torch.set_num_threads(scale.training.threads)  # another number adds in another order
         with stage.working("scoring"):
             scores = evaluate(
-                model, config, list(scale.domains), Path("data"), scale.score_batch, device_of(scale.training)
+                model,
+                config,
+                list(scale.domains),
+                Path("data"),
+                scale.score_batch,
+                device_of(scale.training),
+                scale.shifts,
             )
-        for domain, of in scores.items():
-            tracked.log({f"{domain}/{t}_{m}": v for t, figures in of.figures.items() for m, v in figures.items()})
+        for name, of in scores.items():
+            section = name.replace("+", "-")  # MLflow allows no plus sign
+            tracked.log({f"{section}/{t}_{m}": v for t, figures in of.figures.items() for m, v in figures.items()})
     write_json(folder / "scores.json", {d: _shown(s) for d, s in scores.items()})
     with atomic(folder / "errors.csv", "w") as file:
         _errors(scores).to_csv(file, index=False, float_format="%.6g")

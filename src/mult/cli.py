@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mult.errors import UserError
 
@@ -37,6 +38,47 @@ def _parser() -> argparse.ArgumentParser:
     repro.add_argument("--scale", choices=("smoke", "laptop", "gpu", "paper"), help="default: what params.yaml says")
     repro.add_argument("--jobs", type=int, help="stages at a time; default: one a core, or one a GPU")
 
+    annotate = command(
+        "annotate",
+        _annotate,
+        "Make labels in Taskonomy's encoding for a picture: keypoints and edges always, the other depth, normals and "
+        "reshading where a depth is given. At other widths than 512 pixels keypoints and edges are computed at 512 and "
+        "resized.",
+        "mult annotate --rgb view.png --depth-zbuffer depth.png --fov-deg 61 --out labels",
+    )
+    annotate.add_argument("--rgb", type=Path, required=True, help="the picture, 8 bits")
+    annotate.add_argument("--depth-zbuffer", type=Path, metavar="PNG", help="16 bits, 1/512 m, along the optical axis")
+    annotate.add_argument(
+        "--depth-euclidean", type=Path, metavar="PNG", help="16 bits, 1/512 m, from the camera's centre"
+    )
+    annotate.add_argument("--normal", type=Path, metavar="PNG", help="8 bits; taken instead of normals from the depth")
+    annotate.add_argument("--fov-deg", type=float, metavar="F", help="horizontal field of view in degrees")
+    annotate.add_argument("--edge-sigma", type=float, default=3.0, help="pixels at 512 wide; default: 3")
+    annotate.add_argument("--out", type=Path, required=True, help="folder for <domain>.png")
+
+    data = commands.add_parser("data", help="Look at prepared data.").add_subparsers(required=True, metavar="COMMAND")
+    show = data.add_parser(
+        "show",
+        help="Draw a contact sheet of a domain's pictures and labels.",
+        epilog="example: mult data show rooms-home data/rooms-home -o grid.png",
+    )
+    show.set_defaults(run=_data_show)
+    show.add_argument("domain", help="name of the domain, such as rooms-home")
+    show.add_argument("root", type=Path, help="its folder, such as data/rooms-home")
+    show.add_argument("-o", "--out", type=Path, required=True, help="a .png or .jpg file")
+    show.add_argument("--images", type=int, default=24)
+    show.add_argument("--split", default="test", choices=("train", "val", "test"))
+
+    bench = commands.add_parser("bench", help="Measure speed here.").add_subparsers(required=True, metavar="COMMAND")
+    domains = bench.add_parser(
+        "domains",
+        help="Milliseconds an image and a core for every domain that renders itself.",
+        epilog="example: mult bench domains --size 128",
+    )
+    domains.set_defaults(run=_bench_domains)
+    domains.add_argument("--size", type=int, default=128, help="pixels; default: 128")
+    domains.add_argument("--images", type=int, default=32, help="n: n, 2 n and 3 n images are timed; default: 32")
+
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
@@ -57,6 +99,33 @@ def _repro(chosen: argparse.Namespace) -> int:
     if chosen.jobs is not None and chosen.jobs < 1:
         raise UserError(f"--jobs: {chosen.jobs} is below 1")
     return repro(chosen.jobs, chosen.scale)
+
+
+def _annotate(chosen: argparse.Namespace) -> None:
+    from mult.annotate import Sources, annotate_files
+
+    sources = Sources(chosen.rgb, chosen.depth_zbuffer, chosen.depth_euclidean, chosen.normal, chosen.fov_deg)
+    written, said = annotate_files(sources, chosen.edge_sigma, chosen.out)
+    print("\n".join(map(str, written)))
+    for line in said:
+        print(line, file=sys.stderr)
+
+
+def _data_show(chosen: argparse.Namespace) -> None:
+    from mult.data.store import open_split
+    from mult.reports.sheet import contact_sheet, write_picture
+
+    split = open_split(chosen.root, chosen.split)
+    if split.domain != chosen.domain:
+        raise UserError(f"{chosen.root}: this is {split.domain}, not {chosen.domain}")
+    write_picture(chosen.out, contact_sheet(split, chosen.images))
+    print(chosen.out)
+
+
+def _bench_domains(chosen: argparse.Namespace) -> None:
+    from mult.bench.domains import bench
+
+    bench(chosen.size, chosen.images)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

@@ -152,6 +152,7 @@ class Scale(Section):
     image_size: PositiveInt
     train_domain: DomainName
     domains: dict[DomainName, Domain]
+    shifts: dict[Literal["blur"], Positive]
     seeds: Seeds
     encoder: Encoder
     decoder: Decoder
@@ -174,6 +175,13 @@ class Scale(Section):
         return self
 
 
+class Sheet(Section):
+    """Contact sheets of the domains that render themselves."""
+
+    images: PositiveInt
+    size: PositiveInt
+
+
 class Params(Section):
     """The whole file."""
 
@@ -184,6 +192,7 @@ class Params(Section):
     pairs: list[str]
     variants: dict[Key, Changes]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    sheet: Sheet
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
     scale: Scale
 

@@ -1,10 +1,12 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from mult.data.domains import EMBEDDED, embedded
 from mult.data.prepare import prepare
@@ -62,6 +64,62 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     prepare("rooms-home", settings, 32, tmp_path / "d")
     assert {p: seen[p] for p in before} == before, "finished units are not rendered again"
     assert len(open_split(tmp_path / "d", "train")) == 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [3_000, 60_000], ids=["while rendering", "while packing"])
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, limit):
+    """The kernel refuses to write files beyond a limit, as it does on a full disk."""
+    code = (
+        "import resource, sys; from mult.data.prepare import prepare; from mult.errors import UserError;"
+        "from mult.params import EmbeddedDomain; from pathlib import Path;"
+        "limit = int(sys.argv[1]); limit and resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit));"
+        "\ntry: prepare('rooms-home', EmbeddedDomain(test=24, views=2, edge_sigma=3.0), 32, Path('d'), 1)"
+        "\nexcept UserError as error: sys.exit(str(error))"
+    )
+
+    def run(limit):
+        command = [sys.executable, "-c", code, str(limit)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    failed = run(limit)
+    assert failed.returncode == 1
+    assert "File too large; the finished images are kept" in failed.stderr.splitlines()[-1], failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "d").exists()
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / ".mult" / "render").rglob("test-*.npz")}
+    assert len(kept) == (0 if limit < 10_000 else 12)
+    assert run(0).returncode == 0
+    assert len(open_split(tmp_path / "d", "test")) == 24
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    import psutil
+
+    def kill_workers():
+        while not stop.wait(0.2):
+            for child in psutil.Process().children():
+                if "spawn_main" in " ".join(child.cmdline()) and list((tmp_path / ".mult").rglob("*.npz")):
+                    child.kill()
+
+    stop = threading.Event()
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    with pytest.raises(UserError, match="a rendering process was killed"):
+        prepare("rooms-home", EmbeddedDomain(test=200, views=2, edge_sigma=3.0), 32, tmp_path / "d")
+    stop.set()
+    killer.join()
+    assert list((tmp_path / ".mult").rglob("*.npz"))
+
+
+def test_no_images_is_one_line():
+    with pytest.raises(ValidationError, match="greater than 0"):
+        EmbeddedDomain(test=0, views=2, edge_sigma=3.0)
+    for name in EMBEDDED:
+        with pytest.raises(UserError, match="images must be at least 1"):
+            embedded(name).units("test", 0, 2)
 
 
 def test_bad_requests_are_one_line():

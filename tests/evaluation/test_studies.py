@@ -10,7 +10,13 @@ from mult.tasks import TASKS
 
 def rows_of(run, study, tasks, values, seed=0, domain="home"):
     """Results of one run: ``values`` a task's main figure."""
-    base = dict.fromkeys(COLUMNS, "") | {"run": f"{run}-s{seed}", "study": study, "tasks": tasks, "seed": seed}
+    base = dict.fromkeys(COLUMNS, "") | {
+        "shift": "none",
+        "run": f"{run}-s{seed}",
+        "study": study,
+        "tasks": tasks,
+        "seed": seed,
+    }
     return [
         base | {"domain": domain, "task": TASKS[t].name, "metric": TASKS[t].metric, "value": v}
         for t, v in values.items()

@@ -192,9 +192,8 @@ def _interest(luma: np.ndarray) -> np.ndarray:
     # Sums wrap around in 32 bits, which leaves the differences exact: no box holds more than 90 x 59 x 255,000 < 2^31.
     integral = luma.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
     best = np.zeros(luma.shape, np.float32)
-    for top in range(
-        0, len(luma), STRIP_ROWS
-    ):  # strips stay in the cache and off the system's allocator: twice as fast
+    # Strips stay in the cache and off the system's allocator: twice as fast.
+    for top in range(0, len(luma), STRIP_ROWS):
         strip = best[top : top + STRIP_ROWS]
         rows = np.arange(top, top + len(strip))
         for sigma in KEYPOINT_SIGMAS:
@@ -262,21 +261,8 @@ def annotate(frame: Frame, edge_sigma: float = 3.0, native: bool = False) -> dic
     Keys: rgb u8 (H, W, 3), segment_semantic u8, depth_zbuffer u16, normal u8 (H, W, 3), reshading u8, keypoints2d u16,
     edge_texture u16, mask_valid u8 (255 where depth is known, else 0) and instance u16, each (H, W) unless said.
 
-    `edge_sigma` and the keypoints' sigmas are in pixels of a picture 512 wide. At another width the picture is resized
-    to that (bicubic when it grows), the maps are computed there and shrunk by averaging over areas. On real pictures
-    (Taskonomy, Replica) this agrees with "compute at 512, then shrink" to a correlation of at least 0.999 at 256,
-    0.99 at 128 and 0.91 (edges) or 0.98 (keypoints) at 64 pixels; enlarging bilinearly loses up to 0.02 of that.
-    With `native` the edges come from the frame's own pixels, with sigma and height scaled with the width: 0.996 at 256
-    and 0.96 at 128 pixels. Keypoints have no such form, since box filters below 3 pixels vanish.
+    Sizes and sigmas of the last two picture maps: see `texture_maps`.
     """
-    luma = _luma(frame.rgb)
-    height, width = luma.shape
-    scaled = _at_recipe_width(luma)
-    scale = width / RECIPE_WIDTH
-    if native:
-        edges = _edges(luma.astype(np.float32) / np.float32(255_000), edge_sigma * scale) * np.float32(scale)
-    else:
-        edges = _resize(_edges(scaled.astype(np.float32) / np.float32(255_000), edge_sigma), width, height)
     depth = encode_depth(frame.depth)
     return {
         "rgb": frame.rgb,
@@ -284,10 +270,35 @@ def annotate(frame: Frame, edge_sigma: float = 3.0, native: bool = False) -> dic
         "depth_zbuffer": depth,
         "normal": encode_normal(frame.normal),
         "reshading": reshading(frame.depth, frame.normal, frame.fov),
-        "keypoints2d": encode_unit(_resize(_interest(scaled), width, height)),
-        "edge_texture": encode_unit(edges),
+        **texture_maps(frame.rgb, edge_sigma, native),
         "mask_valid": np.where(depth != NO_DEPTH, 255, 0).astype(np.uint8),
         "instance": frame.instances.astype(np.uint16),
+    }
+
+
+def texture_maps(rgb: np.ndarray, edge_sigma: float = 3.0, native: bool = False) -> dict[str, np.ndarray]:
+    """The two maps that a picture alone decides, keypoints2d and edge_texture, uint16 (H, W).
+
+    `edge_sigma` and the keypoints' sigmas are in pixels of a picture 512 wide. At another width the picture is resized
+    to that (bicubic when it grows), the maps are computed there and shrunk by averaging over areas. On real pictures
+    (Taskonomy, Replica) this agrees with "compute at 512, then shrink" to a correlation of at least 0.999 at 256,
+    0.99 at 128 and 0.91 (edges) or 0.98 (keypoints) at 64 pixels; enlarging bilinearly loses up to 0.02 of that.
+    With `native` the edges come from the picture's own pixels, with sigma and height scaled with the width: 0.996 at
+    256 and 0.96 at 128 pixels. Keypoints have no such form, since box filters below 3 pixels vanish.
+    """
+    if not edge_sigma > 0:
+        raise UserError(f"edge sigma is {edge_sigma}, but it must be above 0 pixels")
+    luma = _luma(rgb)
+    height, width = luma.shape
+    scaled = _at_recipe_width(luma)
+    scale = width / RECIPE_WIDTH
+    if native:
+        edges = _edges(luma.astype(np.float32) / np.float32(255_000), edge_sigma * scale) * np.float32(scale)
+    else:
+        edges = _resize(_edges(scaled.astype(np.float32) / np.float32(255_000), edge_sigma), width, height)
+    return {
+        "keypoints2d": encode_unit(_resize(_interest(scaled), width, height)),
+        "edge_texture": encode_unit(edges),
     }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +25,42 @@ from mult.progress import progress
 Sample = tuple[dict[str, np.ndarray], str, float]
 
 
-def prepare(name: str, settings: EmbeddedDomain, image_size: int, folder: Path, processes: int | None = None) -> int:
+def prepare(
+    name: str,
+    settings: EmbeddedDomain,
+    image_size: int,
+    folder: Path,
+    processes: int | None = None,
+    aside: Path = STATE / "render",
+) -> int:
     """Render every split of the domain ``name`` into ``folder``; returns the number of images.
 
-    Each finished unit is kept aside until the domain is complete, so that an interrupted run goes on where it stopped.
-    The pixels do not depend on the number of processes.
+    Each finished unit is kept in ``aside`` until the domain is complete, so that an interrupted run goes on where it
+    stopped. The pixels do not depend on the number of processes.
 
     Raises:
-        UserError: unknown domain, or an image size that is no multiple of the encoder's coarsest stride.
+        UserError: unknown domain, an image size that is no multiple of the encoder's coarsest stride, a full disk, a
+            process that was killed.
     """
+    kept = "the finished images are kept, the same command goes on from there"
+    try:
+        return _prepare(name, settings, image_size, folder, processes, aside)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}; {kept}") from None
+    except BrokenProcessPool:
+        raise UserError(f"{folder}: a rendering process was killed, perhaps for want of memory; {kept}") from None
+
+
+def _prepare(
+    name: str, settings: EmbeddedDomain, image_size: int, folder: Path, processes: int | None, aside: Path
+) -> int:
     if image_size % STRIDE:
         raise UserError(f"scale.image_size: {image_size} is no multiple of the encoder's coarsest stride {STRIDE}")
     domain = embedded(name)
     counts = {split: getattr(settings, split) for split in ("train", "val", "test")}
     plan = {split: domain.units(split, n, settings.views) for split, n in counts.items() if n}
     units = [unit for split in plan.values() for unit in split]
-    kept = STATE / "render" / f"{name}-{_fingerprint(settings, image_size)}"
+    kept = aside / f"{name}-{_fingerprint(settings, image_size)}"
     for other in kept.parent.glob(f"{name}-*"):  # of a preparation with other settings, never to be finished
         if other != kept:
             shutil.rmtree(other)

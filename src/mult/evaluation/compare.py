@@ -2,13 +2,18 @@
 
 import pandas as pd
 
+from mult.evaluation.shifts import place
 from mult.tasks import TASKS
 
 
 def main_figures(results: pd.DataFrame, domain: str | None = None) -> pd.DataFrame:
-    """The rows of each task's main metric, with the task's short name in column ``short``."""
+    """The rows of each task's main metric, with the task's short name in column ``short``.
+
+    A shifted domain is one of its own, called as in the scores: ``rooms-home+blur``.
+    """
     short = {task.name: key for key, task in TASKS.items()}
-    rows = results.assign(short=results["task"].map(short))
+    domains = [place(*of) for of in zip(results["domain"], results["shift"], strict=True)]
+    rows = results.assign(short=results["task"].map(short), domain=domains)
     rows = rows[rows["metric"] == rows["short"].map(lambda t: TASKS[t].metric)]
     return rows if domain is None else rows[rows["domain"] == domain]
 

@@ -1,7 +1,7 @@
 """Scoring a trained model on the test split of every domain."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mult.data.batches import read
 from mult.data.classes import class_map
 from mult.data.store import Split, open_split
 from mult.evaluation.metrics import Score
+from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.progress import progress
 
 
@@ -26,21 +27,46 @@ class DomainScores:
 
 
 def evaluate(
-    model: nn.Module, config: Mapping[str, Any], domains: list[str], data: Path, batch: int, device: torch.device
+    model: nn.Module,
+    config: Mapping[str, Any],
+    domains: list[str],
+    data: Path,
+    batch: int,
+    device: torch.device,
+    shifts: Mapping[str, float],
 ) -> dict[str, DomainScores]:
-    """Scores of ``model`` (described by ``config``, its model.json) on the test split of each of ``domains``."""
+    """Scores of ``model`` (described by ``config``, its model.json) on the test split of each of ``domains``.
+
+    The training domain is scored under each of ``shifts`` (strength by name) as well, as ``<domain>+<shift>``.
+    """
     model.to(device).eval()
-    return {domain: _score(model, config, open_split(data / domain, "test"), batch, device) for domain in domains}
+    places = [(domain, NONE) for domain in domains] + [(config["train_domain"], shift) for shift in shifts]
+    return {
+        place(domain, shift): _score(
+            model, config, open_split(data / domain, "test"), batch, device, shift, shifts.get(shift, 0.0)
+        )
+        for domain, shift in places
+    }
 
 
 @torch.no_grad()
 def _score(
-    model: nn.Module, config: Mapping[str, Any], split: Split, batch_size: int, device: torch.device
+    model: nn.Module,
+    config: Mapping[str, Any],
+    split: Split,
+    batch_size: int,
+    device: torch.device,
+    shift: str,
+    strength: float,
 ) -> DomainScores:
     tasks, classes = config["tasks"], config["classes"]
     score = Score(tasks, len(classes), class_map(split.classes, classes))
-    for start in progress(range(0, len(split), batch_size), f"{config['run']} on {split.domain}", unit="batch"):
+    for start in progress(
+        range(0, len(split), batch_size), f"{config['run']} on {place(split.domain, shift)}", unit="batch"
+    ):
         batch = read(split, tasks, range(start, min(start + batch_size, len(split))))
+        if shift != NONE:
+            batch = replace(batch, rgb=SHIFTS[shift](batch.rgb, strength))
         predictions = {t: p.float() for t, p in model(batch.rgb.to(device)).items()}
         score.update(predictions, batch)
     return DomainScores(

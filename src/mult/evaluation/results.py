@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mult.errors import UserError
+from mult.evaluation.shifts import domain_and_shift
 from mult.files import read_json
 from mult.tasks import TASKS
 
@@ -56,7 +57,6 @@ def _rows(folder: Path, scale: str) -> list[dict]:
         "balancing": "fixed",
         "scale": scale,
         "seed": model["seed"],
-        "shift": "none",
         "params_m": model["params_m"],
         "gmacs": model["gmacs"],
         "train_images": model["train_images"],
@@ -68,7 +68,8 @@ def _rows(folder: Path, scale: str) -> list[dict]:
     return [
         fixed
         | {
-            "domain": domain,
+            "domain": domain_and_shift(name)[0],
+            "shift": domain_and_shift(name)[1],
             "task": TASKS[task].name,
             "metric": metric,
             "value": float(f"{value:.6g}"),
@@ -76,7 +77,7 @@ def _rows(folder: Path, scale: str) -> list[dict]:
             "n_images": of["n_images"],
             "data_digest": of["data_digest"],
         }
-        for domain, of in scores.items()
+        for name, of in scores.items()
         for task in model["tasks"]
         for metric, value in of[task].items()
     ]

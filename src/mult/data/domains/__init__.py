@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mult.data.frame import Frame, Unit
 from mult.errors import UserError
 
-EMBEDDED = ("rooms-home", "rooms-loft", "doom")
+EMBEDDED = ("rooms-home", "rooms-loft", "rooms-kinect", "doom")
 
 
 @dataclass(frozen=True)

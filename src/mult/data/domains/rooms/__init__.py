@@ -1,10 +1,11 @@
 """The `rooms` domains: procedural indoor rooms with exact depth, normals, classes and instances for every pixel.
 
 `home` is the domain to train on; `loft` is shifted: other materials, layouts, lights, fields of view and camera poses.
+`kinect` shows lofts as a depth camera would (a simulation, no real data).
 Importing this package is light; the ray tracer is loaded when something is rendered. What a room is made of, in the
 order in which it comes to be: `styles`, `textures`, `library`, `materials`, `mesh`, `scene`; furniture in `seating`,
 `storage` and `decor`; the room in `openings`, `shell`, `clutter`, `lighting` and `layout`; then `tracer`, `camera`,
-`shading`, `smoothing`, `film` and `view` turn it into frames, and `studio` goes through it all for one seed.
+`shading`, `smoothing`, `film`, `view` and `kinect` turn it into frames, and `studio` goes through it all for one seed.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""What sets the two kinds of room apart: `home`, to train on, and `loft`, a shifted domain to test on."""
+"""What sets the kinds of room apart: `home`, to train on, `loft`, a shifted domain, and `kinect`, lofts seen badly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CLASSES: tuple[str, ...] = (
     "void",
@@ -51,6 +51,7 @@ class Style:
     camera_height: Range
     pitch: Range  # above the horizon
     roll: float  # standard deviation
+    kinect: bool = False  # seen by a depth camera: mult.data.domains.rooms.kinect
 
 
 STYLES: dict[str, Style] = {
@@ -95,3 +96,4 @@ STYLES: dict[str, Style] = {
         roll=6.0,
     ),
 }
+STYLES["kinect"] = replace(STYLES["loft"], name="kinect", kinect=True)

@@ -1,0 +1,1 @@
+"""`mult bench …`: what is claimed of speed, measured on this machine."""

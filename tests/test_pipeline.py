@@ -104,7 +104,8 @@ def test_the_tables_are_filled(project):
     variants = load(project.folder / "params.yaml").variants
     assert six[["constant", "single", *variants]].notna().all(axis=None)
     cross = pd.read_csv(tables / "cross_domain.csv")
-    assert len(cross) == 3 * 6
+    scale = load(project.folder / "params.yaml").scale
+    assert len(cross) == (len(scale.domains) + len(scale.shifts)) * 6
     ablation = pd.read_csv(tables / "ablation.csv")
     assert "shared over skip" in set(ablation["comparison"])
     assert set(ablation["seeds"]) <= {1, 2}

@@ -55,7 +55,7 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         (
             "attention: self",
             "attention: selfish",
-            r"variants\.self\.attention: 'selfish': .*'self', 'skip' or 'shared'",
+            r"variants\.self\.attention: 'selfish': .*'self', 'skip', 'skip_lowrank', 'shared'",
         ),
         ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain 'nyuv2' is none of domains"),
         ("batch_size: 4", "batch_size: 400", r"training\.batch_size 400 is above the 16 images"),
@@ -106,5 +106,5 @@ def test_variants_of_a_scale_differ_in_the_map_alone(tmp_path):
         settings = loaded(tmp_path, TEXT.replace("scale: *laptop", f"scale: *{scale}"))
         decoders = [resolve(settings, f"mult-{v}-s0").decoder for v in ("self", "skip", "shared")]
         decoders += [resolve(settings, name).decoder for name in ("single-depth-s0", "pair-depth+normal-s0")]
-        assert len({tuple(sorted((k, v) for k, v in d.items() if k != "attention")) for d in decoders}) == 1
+        assert len({tuple(sorted((k, str(v)) for k, v in d.items() if k != "attention")) for d in decoders}) == 1
         assert resolve(settings, "mult-drawn-s0").decoder["skip"] == "none"

@@ -22,7 +22,13 @@ from mult.tasks import TASKS
 
 TaskName = Literal["semseg", "depth", "normal", "reshading", "keypoints", "edges"]
 DomainName = Literal["rooms-home", "rooms-loft", "rooms-kinect", "doom", "taskonomy", "replica", "nyuv2", "cocodoom"]
-Attention = Literal["self", "skip", "shared"]
+# Keys of mult.models.attention.VARIANTS and mult.models.block.FORMS; a test holds them equal (an import costs torch).
+Attention = Literal[
+    "self", "skip", "skip_lowrank", "shared", "shared_detached", "reference", "reference_skip", "joint", "mixture",
+    "uniform", "bias_only", "frozen", "dea1", "dea2", "dea3", "dea4",
+]  # fmt: skip
+LED = ("shared_detached", "reference", "reference_skip", "dea1", "dea2", "dea3", "dea4")  # need a reference task
+Stages = Annotated[list[Annotated[int, Field(ge=1, le=4)]], Field(max_length=4)]
 STRIDE = 32  # image pixels a cell of the coarsest of the encoder's four maps
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -43,6 +49,8 @@ class Decoder(Section):
     t2_mlp: bool
     t2_shift: bool
     relative_bias: bool
+    open_padding: bool
+    shared_stages: Stages
     window: PositiveInt
     head_width: PositiveInt
     mlp_ratio: Positive
@@ -54,10 +62,19 @@ class Changes(Section):
     """A variant: the decoder's settings that differ from the scale's."""
 
     attention: Attention
+    reference: TaskName | None = None
     skip: Literal["none", "add", "concat"] | None = None
     t2_mlp: bool | None = None
     t2_shift: bool | None = None
     relative_bias: bool | None = None
+    open_padding: bool | None = None
+    shared_stages: Stages | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Changes":
+        if self.attention in LED and self.reference is None:
+            raise ValueError(f"attention: {self.attention} needs `reference`, the task that leads: {', '.join(TASKS)}")
+        return self
 
 
 class Loss(Section):
@@ -217,6 +234,11 @@ class Params(Section):
                 raise ValueError(f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not")
         if taken := {"constant", "single"} & self.variants.keys():
             raise ValueError(f"variants: {min(taken)!r} is the name of a column in the tables; choose another")
+        for name, part in (("single", self.single), ("pair", self.pair)):
+            if part.attention in LED:
+                raise ValueError(
+                    f"{name}.attention: {part.attention} has a reference task, which not every {name} trains"
+                )
         for names in self.comparisons:
             if unknown := [name for name in names if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")

@@ -66,4 +66,4 @@ def resolve(params: Params, name: str) -> Run:
     tasks = tuple(params.tasks) if kind == "mult" else tuple(what.split("+"))
     study = "six" if kind == "mult" else kind
     decoder = params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True)
-    return Run(name, study, "mult", tasks, changes.attention, "none", seed, decoder)
+    return Run(name, study, "mult", tasks, changes.attention, changes.reference or "none", seed, decoder)

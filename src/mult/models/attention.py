@@ -1,161 +1,204 @@
-"""Windowed attention in two halves: where the attention map comes from, and what it is applied to.
+"""Attention maps within windows: who makes them, from what, and how they meet the tasks' values.
 
-Notation of the paper (CVPR 2022): T1 is a task's own self-attention block, T2 the shared-attention block. At one
-decoder stage, with x_sa the encoder's map of that level and x^t the stream of task t,
+At one block of one decoder stage, with x_sa the encoder's map of that level and x^t the stream of task t,
 
-    A   = softmax(q k^T / sqrt(d) + B),   q = W_q LN(x), k = W_k LN(x)
-    y^t = x^t + W_o^t (A W_v^t LN(x^t))
+    A^t = softmax(q k^T / sqrt(d) + B),   q, k = W_q LN(x), W_k LN(x)
+    y^t = x^t + W_o^t (A^t W_v^t LN(x^t))
 
-and the variants differ in what x is (x_sa or a stream) and in who owns W_q and W_k (each task, or all together).
+and the variants differ in what x is and in who owns W_q, W_k and B. Notation of the CVPR 2022 paper, where A is one for
+all tasks. Sizes below: T tasks, G maps (T, or 1 where one serves all), M windows of the whole batch, N tokens a window,
+h heads of d channels, C = h d.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mult.models.initialise import seeded
-from mult.models.windows import Windows
+from mult.models.stacked import STD, TaskLinear, TaskNorm
+from mult.seeding import torch_seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Where a block's map comes from.
+
+    Attributes:
+        owner: ``task`` (each has its own map), ``all`` (one map for all) or ``none`` (no queries and keys).
+        reads: ``stream``, ``skip``, ``reference`` (the reference task's stream), ``reference+skip``, or ``streams``
+            (all of them, side by side).
+        needs_reference: whether the name of the reference task decides anything.
+    """
+
+    owner: str
+    reads: str = "none"
+    low_rank: bool = False  # queries and keys factored so that all tasks' together are as large as one shared pair
+    detached: bool = False  # only the reference task's loss reaches queries, keys and bias
+    frozen: bool = False  # queries and keys stay as they were drawn
+    mixed: bool = False  # each task applies a learned convex mixture of all tasks' maps
+    bias: bool = True  # whether the relative position enters, where params.yaml lets it
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.detached or "reference" in self.reads
+
+
+VARIANTS: dict[str, Variant] = {
+    "self": Variant("task", "stream"),
+    "skip": Variant("task", "skip"),
+    "skip_lowrank": Variant("task", "skip", low_rank=True),
+    "shared": Variant("all", "skip"),
+    "shared_detached": Variant("all", "skip", detached=True),
+    "reference": Variant("all", "reference"),
+    "reference_skip": Variant("all", "reference+skip"),
+    "joint": Variant("all", "streams"),
+    "mixture": Variant("task", "stream", mixed=True),
+    "uniform": Variant("none", bias=False),
+    "bias_only": Variant("none"),
+    "frozen": Variant("all", "skip", frozen=True),
+}
 
 
 class RelativeBias(nn.Module):
-    """Learned bias B for each head and each offset between two tokens of a window (Swin, Liu et al. 2021)."""
+    """Learned bias B of each map and head for each offset between two tokens of a window (Swin, Liu et al. 2021)."""
 
-    def __init__(self, window: int, heads: int):
+    def __init__(self, owners: Sequence[str], window: int, heads: int, seed: tuple):
         super().__init__()
-        self.table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.window = window
+        self.table = nn.Parameter(torch.empty(len(owners), (2 * window - 1) ** 2, heads))
+        for place, owner in enumerate(owners):
+            with torch_seed(*seed, owner):
+                nn.init.trunc_normal_(self.table.data[place], std=STD)
         rows, columns = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
-        position = torch.stack([rows.flatten(), columns.flatten()])
-        offset = position[:, :, None] - position[:, None, :] + window - 1
+        position = torch.stack([rows, columns])
+        offset = position[:, :, :, None, None] - position[:, None, None] + window - 1
         self.register_buffer("index", offset[0] * (2 * window - 1) + offset[1], persistent=False)
 
-    def forward(self) -> Tensor:
-        """(heads, tokens, tokens)."""
-        return self.table[self.index.flatten()].view(*self.index.shape, -1).permute(2, 0, 1)
+    def forward(self, shape: tuple[int, int]) -> Tensor:
+        """(G, 1, h, N, N) for windows of ``shape``, which may be smaller than the table's."""
+        rows, columns = shape
+        tokens = rows * columns
+        index = self.index[:rows, :columns, :rows, :columns].reshape(-1)
+        bias = self.table[:, index].view(len(self.table), tokens, tokens, -1)
+        return bias.permute(0, 3, 1, 2).unsqueeze(1)
 
 
-class AttentionMap(nn.Module):
-    """Queries, keys and bias that make one attention map from the tokens of a window."""
-
-    def __init__(self, width_in: int, width: int, heads: int, window: int, relative_bias: bool = True):
-        super().__init__()
-        self.heads, self.scale = heads, (width // heads) ** -0.5
-        self.qk = nn.Linear(width_in, 2 * width)
-        self.bias = RelativeBias(window, heads) if relative_bias else None
-
-    def forward(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """(B * windows, N, C) to the map (B * windows, heads, N, N), each row of which sums to one."""
-        count, n, _ = tokens.shape
-        q, k = self.qk(tokens).view(count, n, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        scores = (q * self.scale) @ k.transpose(-2, -1)
-        if self.bias is not None:
-            scores = scores + self.bias()
-        if mask is not None:
-            scores = (scores.view(-1, len(mask), *scores.shape[1:]) + mask[:, None]).flatten(0, 1)
-        return scores.softmax(-1)
-
-
-def apply_map(attention: Tensor, values: Sequence[Tensor]) -> list[Tensor]:
-    """One map (M, heads, N, N) on the values (M, N, C) of several tasks, in one product; returns (M, N, C) each."""
-    heads, tasks = attention.shape[1], len(values)
-    stacked = torch.stack([v.unflatten(-1, (heads, -1)) for v in values], dim=-2)  # M, N, heads, tasks, d
-    mixed = attention @ stacked.flatten(-2).transpose(1, 2)  # M, heads, N, tasks * d
-    mixed = mixed.transpose(1, 2).unflatten(-1, (tasks, -1))
-    return [v.flatten(-2) for v in mixed.unbind(-2)]
-
-
-class Mlp(nn.Sequential):
-    """The two-layer perceptron of a transformer block."""
-
-    def __init__(self, width: int, ratio: float):
-        hidden = round(width * ratio)
-        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-
-
-class DropPath(nn.Module):
-    """Stochastic depth: a residual branch is left out for whole images of the batch (Huang et al. 2016)."""
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = 1 - self.rate
-        return x * x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(keep) / keep
-
-
-class OwnAttention(nn.Module):
-    """T1: a task's own windowed self-attention block, pre-norm, with its MLP. (B, H, W, C) to the same shape."""
-
-    def __init__(self, width: int, heads: int, window: int, mlp_ratio: float, relative_bias: bool, drop_path: float):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.map = AttentionMap(width, width, heads, window, relative_bias)
-        self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
-        self.mlp, self.drop_path = Mlp(width, mlp_ratio), DropPath(drop_path)
-
-    def forward(self, x: Tensor, windows: Windows) -> Tensor:
-        tokens = windows.split(self.norm1(x))
-        attention = self.map(tokens, windows.mask(x.device))
-        (mixed,) = apply_map(attention, [self.value(tokens)])
-        x = x + self.drop_path(windows.join(self.out(mixed)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
-
-
-class ForeignAttention(nn.Module):
-    """T2 of one task, less its map: norm, values, output projection and, by a switch, an MLP."""
-
-    def __init__(self, width: int, mlp_ratio: float | None, drop_path: float):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
-        self.drop_path = DropPath(drop_path)
-        self.norm_mlp = nn.LayerNorm(width) if mlp_ratio else None
-        self.mlp = Mlp(width, mlp_ratio) if mlp_ratio else None
-
-    def finish(self, x: Tensor, mixed: Tensor, windows: Windows) -> Tensor:
-        """Add to the raw input ``x`` what the map made of the values."""
-        x = x + self.drop_path(windows.join(self.out(mixed)))
-        return x if self.mlp is None else x + self.drop_path(self.mlp(self.norm_mlp(x)))
-
-
-class MapSource(nn.Module):
-    """Which map each task's T2 gets: one owner of queries and keys a group of tasks, reading one input.
-
-    ============  =======================  ==================
-    ``kind``      owners                   they read
-    ============  =======================  ==================
-    ``self``      every task               its own stream
-    ``skip``      every task               the encoder's map
-    ``shared``    one for all tasks        the encoder's map
-    ============  =======================  ==================
-    """
-
-    KINDS = ("self", "skip", "shared")
+class AttentionMaps(nn.Module):
+    """The maps of one block, by variant; see ``VARIANTS``."""
 
     def __init__(
-        self, kind: str, tasks: Sequence[str], width: int, heads: int, window: int, relative_bias: bool, seed: tuple
+        self,
+        variant: Variant,
+        tasks: Sequence[str],
+        reference: str | None,
+        width: int,
+        heads: int,
+        window: int,
+        relative_bias: bool,
+        norm_skip: bool,
+        seed: tuple,
     ):
         super().__init__()
-        self.kind, self.tasks = kind, tuple(tasks)
-        owners = ["all"] if kind == "shared" else list(tasks)
-        self.maps, self.norms = nn.ModuleDict(), nn.ModuleDict()
-        for owner in owners:
-            names = (*seed, "map", owner)
-            self.maps[owner] = seeded(names, AttentionMap, width, width, heads, window, relative_bias)
-            if kind != "self":
-                self.norms[owner] = nn.LayerNorm(width)
+        self.variant, self.heads, self.scale = variant, heads, (width // heads) ** -0.5
+        self.reference = list(tasks).index(reference) if variant.needs_reference else None
+        owners = list(tasks) if variant.owner == "task" else ["all"]
+        inputs = {"reference+skip": 2, "streams": len(tasks), "none": 0}.get(variant.reads, 1) * width
+        self.norm_skip = TaskNorm(owners, width) if norm_skip and "skip" in variant.reads else None
+        self.down = None
+        if variant.low_rank:
+            rank = max(1, width // (2 * len(tasks)))
+            self.down = TaskLinear(owners, inputs, 2 * rank, (*seed, "down"), bias=False)
+            self.query = TaskLinear(owners, rank, width, (*seed, "query"))
+            self.key = TaskLinear(owners, rank, width, (*seed, "key"))
+        elif inputs:
+            self.qk = TaskLinear(owners, inputs, 2 * width, (*seed, "qk"))
+            if variant.frozen:
+                self.qk.requires_grad_(False)
+        self.bias = RelativeBias(owners, window, heads, (*seed, "bias")) if relative_bias and variant.bias else None
+        # Each task starts with nine tenths of its own map.
+        self.mixture = nn.Parameter(torch.eye(len(tasks)) * _own_share_logit(len(tasks))) if variant.mixed else None
 
     def forward(
-        self, streams: dict[str, Tensor], skip: Tensor, windows: Windows
-    ) -> list[tuple[Tensor, tuple[str, ...]]]:
-        """Each map with the tasks that it serves. ``streams``: normed tokens a task; ``skip``: (B, H, W, C)."""
-        mask = windows.mask(skip.device)
-        if self.kind == "self":
-            return [(self.maps[t](streams[t], mask), (t,)) for t in self.tasks]
-        served = {"all": self.tasks} if self.kind == "shared" else {t: (t,) for t in self.tasks}
-        return [
-            (self.maps[owner](windows.split(self.norms[owner](skip)), mask), tasks) for owner, tasks in served.items()
-        ]
+        self,
+        streams: Tensor,
+        skip: Tensor,
+        shape: tuple[int, int],
+        mask: Tensor | None,
+        real: Tensor | None = None,
+    ) -> Tensor:
+        """(G, M, h, N, N), rows of which sum to one, from normed streams (T, M, N, C) and the skip's tokens (M, N, C).
+
+        Args:
+            shape: rows and columns of a window.
+            mask: (windows of one image, N, N), added to the scores.
+            real: (M, N, 1), 0 for padding that is to stay zero after the norm; None: there is none.
+        """
+        scores = self._scores(streams, skip, real)
+        if self.bias is not None:
+            scores = scores + self.bias(shape)
+        if mask is not None:
+            scores = (scores.unflatten(1, (-1, len(mask))) + mask[:, None]).flatten(1, 2)
+        attention = scores.softmax(-1)
+        if self.mixture is not None:
+            attention = torch.tensordot(self.mixture.softmax(-1), attention, 1)
+        return attention
+
+    def _scores(self, streams: Tensor, skip: Tensor, real: Tensor | None) -> Tensor:
+        windows, tokens = skip.shape[:2]
+        if self.variant.owner == "none":
+            return streams.new_zeros(1, windows, self.heads, tokens, tokens)
+        q, k = self._queries_and_keys(self._input(streams, skip, real))
+        q, k = (x.view(len(x), windows, tokens, self.heads, -1).transpose(2, 3) for x in (q, k))
+        return (q * self.scale) @ k.transpose(-2, -1)
+
+    def _input(self, streams: Tensor, skip: Tensor, real: Tensor | None) -> Tensor:
+        """(G, M N, inputs)."""
+        reads = self.variant.reads
+        if "skip" in reads:
+            skip = skip.flatten(0, 1)[None]
+            if self.norm_skip is not None:
+                skip = self.norm_skip(skip)  # becomes one for each owner
+                skip = skip if real is None else skip * real.flatten(0, 1)
+        if reads == "skip":
+            return skip
+        streams = streams.flatten(1, 2)
+        if reads == "stream":
+            return streams
+        if reads == "streams":
+            return torch.cat(streams.unbind(0), -1)[None]
+        leading = streams[self.reference][None]
+        return leading if reads == "reference" else torch.cat([leading, skip], -1)
+
+    def _queries_and_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.down is None:
+            return self.qk(x).chunk(2, -1)
+        small = self.down(x)
+        low = small.shape[-1] // 2
+        return self.query(small[..., :low]), self.key(small[..., low:])
+
+
+def _own_share_logit(tasks: int) -> float:
+    """Logit, beside zeros, at which a task's own map has nine tenths of the mixture."""
+    return math.log(9 * max(1, tasks - 1))
+
+
+def apply_maps(attention: Tensor, values: Tensor) -> Tensor:
+    """Maps (G, M, h, N, N) on values (T, M, N, C); one map (G = 1) meets all tasks' values in one product."""
+    tasks, windows, tokens, width = values.shape
+    groups, _, heads = attention.shape[:3]
+    values = values.unflatten(-1, (heads, -1))
+    if groups == tasks:
+        mixed = attention @ values.transpose(2, 3)  # T, M, h, N, d
+        return mixed.transpose(2, 3).reshape(tasks, windows, tokens, width)
+    side_by_side = values.permute(1, 3, 2, 0, 4).flatten(-2)  # M, h, N, T d
+    mixed = (attention[0] @ side_by_side).unflatten(-1, (tasks, -1))
+    return mixed.permute(3, 0, 2, 1, 4).reshape(tasks, windows, tokens, width)
+
+
+def apply_detached(attention: Tensor, values: Tensor, reference: int) -> Tensor:
+    """As ``apply_maps`` with one map, through which only the reference task's loss sends gradient."""
+    mixed = list(apply_maps(attention.detach(), values).unbind(0))
+    mixed[reference] = apply_maps(attention, values[reference : reference + 1])[0]
+    return torch.stack(mixed)

@@ -1,52 +1,35 @@
-"""The decoders: four stages of T1 and T2 for each task, coarse to fine, and a 1x1 head."""
+"""The decoders: four stages of two blocks for all tasks, coarse to fine, and a 1x1 head a task."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mult.models.attention import ForeignAttention, MapSource, OwnAttention, apply_map
+from mult.models.block import Block, forms
 from mult.models.initialise import seeded
+from mult.models.stacked import TaskLinear, TaskNorm
 from mult.models.windows import Windows
 
 
 class Upsample(nn.Module):
     """Double the resolution and halve the channels: bilinear to the next skip's exact size, LayerNorm, Linear."""
 
-    def __init__(self, width: int, width_out: int):
+    def __init__(self, tasks: Sequence[str], width: int, width_out: int, seed: tuple):
         super().__init__()
-        self.norm, self.reduce = nn.LayerNorm(width), nn.Linear(width, width_out, bias=False)
+        self.norm = TaskNorm(tasks, width)
+        self.reduce = TaskLinear(tasks, width, width_out, (*seed, "reduce"), bias=False)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, H, W, C) to (B, *size, C_out)."""
-        x = F.interpolate(x.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
-        return self.reduce(self.norm(x.permute(0, 2, 3, 1)))
-
-
-class TaskStage(nn.Module):
-    """What one task owns at one stage: how the skip joins, T1, and T2 less its map."""
-
-    def __init__(self, width: int, heads: int, window: int, options: Mapping, drop_path: tuple[float, float]):
-        super().__init__()
-        self.skip = options["skip"]
-        self.join = nn.Linear(2 * width, width) if self.skip == "concat" else None
-        bias, ratio = options["relative_bias"], options["mlp_ratio"]
-        self.t1 = OwnAttention(width, heads, window, ratio, bias, drop_path[0])
-        self.t2 = ForeignAttention(width, ratio if options["t2_mlp"] else None, drop_path[1])
-
-    def enter(self, x: Tensor, skip: Tensor, windows: Windows) -> Tensor:
-        """Join the skip as ``options["skip"]`` says, then T1."""
-        if self.skip == "add":
-            x = x + skip
-        elif self.skip == "concat":
-            x = self.join(torch.cat([x, skip], -1))
-        return self.t1(x, windows)
+        """(T, B, H, W, C) to (T, B, *size, C_out)."""
+        tasks, images = x.shape[:2]
+        large = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+        large = large.permute(0, 2, 3, 1).reshape(tasks, -1, x.shape[-1])
+        return self.reduce(self.norm(large)).view(tasks, images, *size, -1)
 
 
 class Stage(nn.Module):
-    """One decoder stage of all tasks: T1 of each, the maps, T2 of each."""
+    """One decoder stage of all tasks: how the skip joins the streams, then two blocks."""
 
     def __init__(
         self,
@@ -55,29 +38,61 @@ class Stage(nn.Module):
         heads: int,
         window: int,
         options: Mapping,
-        drop_path: tuple[float, float],
+        drop_path: Sequence[float],
+        shared: bool,
         seed: tuple,
     ):
+        """``shared``: whether the map is of the variant here; elsewhere each task makes its own from the skip."""
         super().__init__()
-        self.window, self.shift = window, window // 2 if options["t2_shift"] else 0
-        self.tasks = nn.ModuleDict(
-            {t: seeded((*seed, t), TaskStage, width, heads, window, options, drop_path) for t in tasks}
+        self.window, self.open_padding, self.skip = window, options["open_padding"], options["skip"]
+        attention = options["attention"] if shared else "skip"
+        self.join = (
+            TaskLinear(tasks, width, width, (*seed, "join"), width_common=width) if self.skip == "concat" else None
         )
-        self.source = MapSource(options["attention"], tasks, width, heads, window, options["relative_bias"], seed)
+        self.blocks = nn.ModuleList(
+            Block(
+                form,
+                tasks,
+                options.get("reference"),
+                width,
+                heads,
+                window,
+                options["mlp_ratio"],
+                options["relative_bias"],
+                rate,
+                (*seed, place),
+            )
+            for place, (form, rate) in enumerate(
+                zip(forms(attention, options["t2_mlp"], options["t2_shift"]), drop_path, strict=True)
+            )
+        )
 
-    def forward(self, streams: dict[str, Tensor], skip: Tensor) -> dict[str, Tensor]:
-        """Streams (B, H, W, C) a task and the encoder's map of the same shape to the streams after T2."""
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Streams (T, B, H, W, C) and the encoder's map (B, H, W, C) to streams."""
         height, width = skip.shape[1:3]
-        plain = Windows(height, width, self.window)
-        moved = Windows(height, width, self.window, self.shift if min(height, width) > self.window else 0)
-        streams = {t: stage.enter(streams[t], skip, plain) for t, stage in self.tasks.items()}
-        tokens = {t: moved.split(stage.t2.norm(streams[t])) for t, stage in self.tasks.items()}
-        done = {}
-        for attention, served in self.source(tokens, skip, moved):
-            values = [self.tasks[t].t2.value(tokens[t]) for t in served]
-            for t, mixed in zip(served, apply_map(attention, values), strict=True):
-                done[t] = self.tasks[t].t2.finish(streams[t], mixed, moved)
-        return {t: done[t] for t in streams}
+        cut: Windows | None = None
+        for block in self.blocks:
+            # Swin does not move windows over a map that fits into one; the released heads do.
+            moved = block.form.shift and (self.open_padding or min(height, width) > self.window)
+            shift = self.window // 2 if moved else 0
+            wanted = Windows(height, width, self.window, shift, self.open_padding)
+            if wanted != cut:  # tokens stay in their windows from one block to the next where they can
+                x = wanted.split(x if cut is None else cut.join(x))
+                skip_tokens, mask = wanted.split(skip), wanted.mask(x.device)
+                real = wanted.real(x.device, len(skip)) if self.open_padding else None
+                if cut is None:
+                    x = self._enter(x, skip_tokens)
+                cut = wanted
+            x = block(x, skip_tokens, cut.shape, mask, real, len(skip))
+        return cut.join(x)
+
+    def _enter(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Streams (T, M, N, C) with the skip (M, N, C) joined as ``options["skip"]`` says."""
+        if self.skip == "add":
+            return x + skip
+        if self.skip == "concat":
+            return self.join(x.flatten(1, 2), skip.flatten(0, 1)).view_as(x)
+        return x
 
 
 class Decoders(nn.Module):
@@ -94,28 +109,41 @@ class Decoders(nn.Module):
     ):
         """``channels``: outputs a task; ``widths`` and ``heads``: of the encoder's maps, finest first."""
         super().__init__()
-        rates = torch.linspace(0, options["drop_path"], 2 * len(widths)).tolist()
+        tasks, depths = list(channels), len(widths)
+        rates = [options["drop_path"] * place / (2 * depths - 1) for place in range(2 * depths)]
         widths, heads = list(reversed(widths)), list(reversed(heads))
-        self.stages, self.upsamples = nn.ModuleList(), nn.ModuleList()
-        for depth, (width, count) in enumerate(zip(widths, heads, strict=True)):
-            drop_path, names = (rates[2 * depth], rates[2 * depth + 1]), (seed, "decoder", depth)
-            self.stages.append(Stage(list(channels), width, count, window, options, drop_path, names))
-        for depth, (width, width_out) in enumerate(pairwise(widths)):
-            self.upsamples.append(
-                nn.ModuleDict({t: seeded((seed, "up", depth, t), Upsample, width, width_out) for t in channels})
+        self.stages = nn.ModuleList(
+            Stage(
+                tasks,
+                widths[depth],
+                heads[depth],
+                window,
+                options,
+                rates[2 * depth : 2 * depth + 2],
+                depth + 1 in options["shared_stages"],
+                (seed, "decoder", depth),
             )
+            for depth in range(depths)
+        )
+        self.upsamples = nn.ModuleList(
+            Upsample(tasks, width, width_out, (seed, "up", depth))
+            for depth, (width, width_out) in enumerate(pairwise(widths))
+        )
         self.heads = nn.ModuleDict(
-            {t: seeded((seed, "head", t), nn.Conv2d, widths[-1], count, 1) for t, count in channels.items()}
+            {t: seeded((seed, "head", t), nn.Linear, widths[-1], count) for t, count in channels.items()}
         )
         self.dropout = nn.Dropout2d(options["dropout"])
 
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
         """``maps``: (B, H, W, C), finest first. Returns (B, channels, H, W) a task at the finest map's size."""
         coarse_to_fine = list(reversed(maps))
-        streams = dict.fromkeys(self.heads, coarse_to_fine[0])
+        x = coarse_to_fine[0].expand(len(self.heads), *coarse_to_fine[0].shape)
         for depth, (stage, skip) in enumerate(zip(self.stages, coarse_to_fine, strict=True)):
             if depth:
-                size = skip.shape[1:3]
-                streams = {t: self.upsamples[depth - 1][t](x, size) for t, x in streams.items()}
-            streams = stage(streams, skip)
-        return {t: self.heads[t](self.dropout(x.permute(0, 3, 1, 2))) for t, x in streams.items()}
+                x = self.upsamples[depth - 1](x, skip.shape[1:3])
+            x = stage(x, skip)
+        return {t: self._predict(t, stream) for t, stream in zip(self.heads, x.unbind(0), strict=True)}
+
+    def _predict(self, task: str, stream: Tensor) -> Tensor:
+        kept = self.dropout(stream.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.heads[task](kept).permute(0, 3, 1, 2)

@@ -17,10 +17,8 @@ def seeded(names: tuple, build: Callable[..., Module], *arguments: object) -> Mo
 
 
 def _as_swin(module: nn.Module) -> None:
-    """Truncated normal of deviation 0.02 for projections and bias tables, zero biases, as Swin has them."""
+    """Truncated normal of deviation 0.02 for projections, zero biases, as Swin has them."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif hasattr(module, "table"):
-        nn.init.trunc_normal_(module.table, std=0.02)

@@ -12,7 +12,7 @@ from mult.seeding import torch_seed
 
 
 class MulT(nn.Module):
-    """The model of the paper in all its readings; see ``mult.models.attention.MapSource`` for the variants."""
+    """The model of the paper in all its readings; see ``mult.models.attention.VARIANTS``."""
 
     def __init__(self, channels: Mapping[str, int], image_size: int, encoder: Mapping, decoder: Mapping, seed: int):
         """``channels``: output channels a task; ``encoder`` and ``decoder``: those sections of params.yaml."""

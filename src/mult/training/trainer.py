@@ -151,6 +151,6 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """No decay on norms, biases and relative-position tables, as Swin is trained."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
-        kept = parameter.ndim < 2 or name.endswith("table")
+        kept = parameter.ndim < 2 or name.endswith(("bias", "table", "mixture")) or "norm" in name
         (plain if kept else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

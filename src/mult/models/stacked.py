@@ -1,0 +1,68 @@
+"""Layers that every task has of its own, kept and computed together: tensors carry the tasks in their first axis.
+
+One product over a batch of T matrices takes the place of T small ones. Task ``t`` of a layer is ``weight[t]``; its
+first values depend on its own name alone, so a task starts alike in models of one task and of six.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mult.seeding import torch_seed
+
+STD = 0.02  # of the truncated normal that Swin's projections and bias tables start from
+
+
+class TaskLinear(nn.Module):
+    """A linear map of each task: (T, n, in) to (T, n, out).
+
+    With ``width_common`` the input of every task is joined by the same further channels, (n, width_common), which come
+    last in the weight; they are not copied for the tasks.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], width: int, width_out: int, seed: tuple, bias: bool = True, width_common: int = 0
+    ):
+        super().__init__()
+        self.width = width
+        self.weight = nn.Parameter(torch.empty(len(tasks), width_out, width + width_common))
+        self.bias = nn.Parameter(torch.zeros(len(tasks), width_out)) if bias else None
+        for place, task in enumerate(tasks):
+            with torch_seed(*seed, task):
+                nn.init.trunc_normal_(self.weight.data[place], std=STD)
+
+    def forward(self, x: Tensor, common: Tensor | None = None) -> Tensor:
+        own = self.weight[:, :, : self.width].mT
+        if common is None:
+            return torch.bmm(x, own) if self.bias is None else torch.baddbmm(self.bias[:, None], x, own)
+        shared = torch.matmul(common, self.weight[:, :, self.width :].mT)
+        if self.bias is not None:
+            shared = shared + self.bias[:, None]
+        return torch.baddbmm(shared, x, own)
+
+
+class TaskNorm(nn.Module):
+    """A LayerNorm of each task: (T, n, C) to the same."""
+
+    def __init__(self, tasks: Sequence[str], width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(len(tasks), width))
+        self.bias = nn.Parameter(torch.zeros(len(tasks), width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias[:, None], F.layer_norm(x, x.shape[-1:]), self.weight[:, None])
+
+
+class TaskMlp(nn.Module):
+    """The two-layer perceptron of a transformer block, of each task."""
+
+    def __init__(self, tasks: Sequence[str], width: int, ratio: float, seed: tuple):
+        super().__init__()
+        hidden = round(width * ratio)
+        self.fc1 = TaskLinear(tasks, width, hidden, (*seed, "fc1"))
+        self.fc2 = TaskLinear(tasks, hidden, width, (*seed, "fc2"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mult.data.store import LABELS, Writer
+
+torch.set_num_threads(1)  # models of tests are tiny: a second thread waits more than it works
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("void", "wall", "floor", "chair")

@@ -27,7 +27,7 @@ def test_agrees_with_the_loop(height, width, shift):
     x = torch.randn(2, 2, height, width, WIDTH)
     windows = Windows(height, width, WINDOW, shift)
     tokens = windows.split(x)
-    attention = maps(tokens, tokens[0], windows.shape, windows.mask(x.device))
+    attention = maps(tokens, None, tokens[0], windows.shape, windows.mask(x.device))
     mixed = windows.join(apply_maps(attention, torch.einsum("tmnc,tdc->tmnd", tokens, value)))
     for t in range(2):
         qk = maps.qk.weight[t].chunk(2)
@@ -39,7 +39,9 @@ def test_agrees_with_the_loop(height, width, shift):
 def test_rows_of_every_map_sum_to_one(kind):
     windows = Windows(5, 4, WINDOW)
     skip, streams = torch.randn(2, 5, 4, WIDTH), torch.randn(3, 2, 5, 4, WIDTH)
-    attention = maps_of(kind)(windows.split(streams), windows.split(skip), windows.shape, windows.mask(skip.device))
+    attention = maps_of(kind)(
+        windows.split(streams), None, windows.split(skip), windows.shape, windows.mask(skip.device)
+    )
     assert attention.shape == (3 if VARIANTS[kind].owner == "task" else 1, 2 * 4, HEADS, 9, 9)
     torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:-1]))
 
@@ -79,7 +81,7 @@ def test_what_each_map_reads(kind):
     skip, streams = torch.randn(4, 9, WIDTH), torch.randn(3, 4, 9, WIDTH)
 
     def made(streams, skip):
-        return maps(streams, skip, (3, 3), None).expand(3, -1, -1, -1, -1)
+        return maps(streams, None, skip, (3, 3), None).expand(3, -1, -1, -1, -1)
 
     before = made(streams, skip)
     changed_by_stream, changed_by_skip = READS[kind]
@@ -95,7 +97,7 @@ def test_what_each_map_reads(kind):
 def test_uniform_attends_alike_to_every_real_token():
     windows = Windows(3, 4, WINDOW)
     skip = windows.split(torch.randn(1, 3, 4, WIDTH))
-    attention = maps_of("uniform")(skip.expand(3, -1, -1, -1), skip, windows.shape, windows.mask(skip.device))
+    attention = maps_of("uniform")(skip.expand(3, -1, -1, -1), None, skip, windows.shape, windows.mask(skip.device))
     real = windows.split(torch.ones(1, 3, 4, 1))[..., 0]
     for window in range(2):
         row = attention[0, window, 0, 0]

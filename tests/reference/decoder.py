@@ -122,7 +122,7 @@ class LoopBlock(nn.Module):
         self.maps = nn.ModuleList(Map(block.maps, owner) for owner in range(owners))
         self.mixture = None if block.maps.mixture is None else nn.Parameter(block.maps.mixture.detach().clone())
         if block.mlp is not None:
-            self.norm2, self.fc1, self.fc2 = norms(block.norm2), linears(block.mlp.fc1), linears(block.mlp.fc2)
+            self.norm2, self.fc1, self.fc2 = norms(block.mlp.norm), linears(block.mlp.fc1), linears(block.mlp.fc2)
 
     def forward(self, streams: list[Tensor], skip: Tensor, window: int, open_padding: bool) -> list[Tensor]:
         height, width = skip.shape[1:3]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mult.models.stacked import STD, TaskLinear, TaskNorm
@@ -123,6 +124,7 @@ class AttentionMaps(nn.Module):
     def forward(
         self,
         streams: Tensor,
+        norm: TaskNorm | None,
         skip: Tensor,
         shape: tuple[int, int],
         mask: Tensor | None,
@@ -131,11 +133,12 @@ class AttentionMaps(nn.Module):
         """(G, M, h, N, N), rows of which sum to one, from normed streams (T, M, N, C) and the skip's tokens (M, N, C).
 
         Args:
+            norm: whose scale and bias the streams still lack; None: they have them.
             shape: rows and columns of a window.
             mask: (windows of one image, N, N), added to the scores.
             real: (M, N, 1), 0 for padding that is to stay zero after the norm; None: there is none.
         """
-        scores = self._scores(streams, skip, real)
+        scores = self._scores(streams, norm, skip, real)
         if self.bias is not None:
             scores = scores + self.bias(shape)
         if mask is not None:
@@ -145,36 +148,38 @@ class AttentionMaps(nn.Module):
             attention = torch.tensordot(self.mixture.softmax(-1), attention, 1)
         return attention
 
-    def _scores(self, streams: Tensor, skip: Tensor, real: Tensor | None) -> Tensor:
+    def _scores(self, streams: Tensor, norm: TaskNorm | None, skip: Tensor, real: Tensor | None) -> Tensor:
         windows, tokens = skip.shape[:2]
         if self.variant.owner == "none":
             return streams.new_zeros(1, windows, self.heads, tokens, tokens)
-        q, k = self._queries_and_keys(self._input(streams, skip, real))
+        q, k = self._queries_and_keys(*self._input(streams, norm, skip, real))
         q, k = (x.view(len(x), windows, tokens, self.heads, -1).transpose(2, 3) for x in (q, k))
         return (q * self.scale) @ k.transpose(-2, -1)
 
-    def _input(self, streams: Tensor, skip: Tensor, real: Tensor | None) -> Tensor:
-        """(G, M N, inputs)."""
-        reads = self.variant.reads
-        if "skip" in reads:
-            skip = skip.flatten(0, 1)[None]
-            if self.norm_skip is not None:
-                skip = self.norm_skip(skip)  # becomes one for each owner
-                skip = skip if real is None else skip * real.flatten(0, 1)
-        if reads == "skip":
-            return skip
-        streams = streams.flatten(1, 2)
+    def _input(
+        self, streams: Tensor, norm: TaskNorm | None, skip: Tensor, real: Tensor | None
+    ) -> tuple[Tensor, TaskNorm | None]:
+        """(G or 1, M N, inputs), and the norm whose scale and bias they still lack."""
+        reads, streams, skip = self.variant.reads, streams.flatten(1, 2), skip.flatten(0, 1)[None]
         if reads == "stream":
-            return streams
+            return streams, norm
+        if "skip" in reads and self.norm_skip is not None:
+            if reads == "skip" and real is None:
+                return F.layer_norm(skip, skip.shape[-1:]), self.norm_skip
+            skip = self.norm_skip(skip) if real is None else self.norm_skip(skip) * real.flatten(0, 1)
+        if reads == "skip":
+            return skip, None
+        if norm is not None:
+            streams = torch.addcmul(norm.bias[:, None], streams, norm.weight[:, None])
         if reads == "streams":
-            return torch.cat(streams.unbind(0), -1)[None]
+            return torch.cat(streams.unbind(0), -1)[None], None
         leading = streams[self.reference][None]
-        return leading if reads == "reference" else torch.cat([leading, skip], -1)
+        return leading if reads == "reference" else torch.cat([leading, skip], -1), None
 
-    def _queries_and_keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _queries_and_keys(self, x: Tensor, norm: TaskNorm | None) -> tuple[Tensor, Tensor]:
         if self.down is None:
-            return self.qk(x).chunk(2, -1)
-        small = self.down(x)
+            return self.qk(x, norm=norm).chunk(2, -1)
+        small = self.down(x, norm=norm)
         low = small.shape[-1] // 2
         return self.query(small[..., :low]), self.key(small[..., low:])
 

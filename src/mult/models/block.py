@@ -7,6 +7,7 @@ drawn without one. The released heads DEA1 to DEA4 are two such blocks as well; 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mult.models.attention import VARIANTS, AttentionMaps, apply_detached, apply_maps
@@ -91,7 +92,6 @@ class Block(nn.Module):
         common = width if form.values_see_skip else 0
         self.value = TaskLinear(tasks, width, width, (*seed, "value"), width_common=common)
         self.out = TaskLinear(tasks, width, width, (*seed, "out"))
-        self.norm2 = TaskNorm(tasks, width) if form.mlp else None
         self.mlp = TaskMlp(tasks, width, mlp_ratio, (*seed, "mlp")) if form.mlp else None
         self.drop_path = DropPath(drop_path)
 
@@ -112,13 +112,12 @@ class Block(nn.Module):
             mask: (windows of an image, N, N), added to the scores.
             real: (M, N, 1), 0 for padding that takes part in the attention as zeros; None: the mask sees to it.
         """
-        tasks, windows, tokens, width = x.shape
-        normed = self.norm1(x.flatten(1, 2)).view_as(x)
-        if real is not None:
-            normed = normed * real
-        attention = self.maps(normed, skip, shape, mask, real)
+        normed, norm = F.layer_norm(x, x.shape[-1:]), self.norm1
+        if real is not None:  # zeros after the norm: it cannot be left to the weights
+            normed, norm = norm(x.flatten(1, 2)).view_as(x) * real, None
+        attention = self.maps(normed, norm, skip, shape, mask, real)
         common = skip.flatten(0, 1) if self.form.values_see_skip else None
-        values = self.value(normed.flatten(1, 2), common).view(tasks, windows, tokens, width)
+        values = self.value(normed.flatten(1, 2), common, norm).view_as(x)
         if self.maps.variant.detached:
             mixed = apply_detached(attention, values, self.maps.reference)
         else:
@@ -126,4 +125,4 @@ class Block(nn.Module):
         x = x + self.drop_path(self.out(mixed.flatten(1, 2)).view_as(x), images)
         if self.mlp is None:
             return x
-        return x + self.drop_path(self.mlp(self.norm2(x.flatten(1, 2))).view_as(x), images)
+        return x + self.drop_path(self.mlp(x.flatten(1, 2)).view_as(x), images)

@@ -1,7 +1,8 @@
 """MulT: one encoder, a decoder a task, attention maps as ``model.attention`` says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,7 +36,16 @@ class MulT(nn.Module):
         padded = [-(-side // coarsest) * coarsest for side in (height, width)]
         if prediction.shape[-2:] != (padded[0] // stride, padded[1] // stride):
             raise RuntimeError(f"prediction of {tuple(prediction.shape[-2:])} for an image of {height}x{width}")
-        return F.interpolate(prediction, padded, mode="bilinear", align_corners=False)[..., :height, :width]
+        return _enlarge(prediction, padded)[..., :height, :width]
+
+
+def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear resize of (B, C, H, W), as two matrix products: for few channels several times faster on a CPU."""
+    rows, columns = (
+        F.interpolate(torch.eye(old, device=x.device)[None, None], (new, old), mode="bilinear")[0, 0].to(x.dtype)
+        for old, new in zip(x.shape[-2:], size, strict=True)
+    )
+    return rows @ (x @ columns.mT)
 
 
 def _seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:

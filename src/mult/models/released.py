@@ -12,7 +12,7 @@ released, in ``layers.L.blocks.B``         here, in ``stages.L.blocks.B``
 ``attn.relative_position_bias_table``      ``maps.bias.table``
 ``attn.v_se``, ``attn.v_de``               ``value`` (or the last C rows of ``qkv_de``)
 ``attn.proj_se, attn.proj_de``             ``out``
-``norm2_se, norm2_de``, ``mlp_se, mlp_de`` ``norm2``, ``mlp``
+``norm2_se, norm2_de``, ``mlp_se, mlp_de`` ``mlp.norm``, ``mlp``
 ``layers.L.upsample_se.norm, .reduction``  ``upsamples.L.norm``, ``.reduce``
 ``conv_seg``, ``conv_de``                  ``heads.semseg``, ``heads.depth``
 =========================================  ==========================================
@@ -65,8 +65,8 @@ def _block(state: Mapping[str, Tensor], source: str, target: str) -> dict[str, T
     width = len(state[f"{source}norm1_se.weight"])
     out = {f"{target}maps.bias.table": state[f"{source}attn.relative_position_bias_table"][None]}
     for kind in ("weight", "bias"):
-        for name in ("norm1", "norm2"):
-            out[f"{target}{name}.{kind}"] = _both(state, f"{source}{name}_{{}}.{kind}")
+        for name, ours in (("norm1", "norm1"), ("norm2", "mlp.norm")):
+            out[f"{target}{ours}.{kind}"] = _both(state, f"{source}{name}_{{}}.{kind}")
         for name in ("fc1", "fc2"):
             out[f"{target}mlp.{name}.{kind}"] = _both(state, f"{source}mlp_{{}}.{name}.{kind}")
         out[f"{target}out.{kind}"] = _both(state, f"{source}attn.proj_{{}}.{kind}")

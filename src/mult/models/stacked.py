@@ -15,8 +15,20 @@ from mult.seeding import torch_seed
 STD = 0.02  # of the truncated normal that Swin's projections and bias tables start from
 
 
+class TaskNorm(nn.Module):
+    """A LayerNorm of each task: (T, n, C) to the same; (1, n, C), where all tasks' tokens are one, to (T, n, C)."""
+
+    def __init__(self, tasks: Sequence[str], width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(len(tasks), width))
+        self.bias = nn.Parameter(torch.zeros(len(tasks), width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias[:, None], F.layer_norm(x, x.shape[-1:]), self.weight[:, None])
+
+
 class TaskLinear(nn.Module):
-    """A linear map of each task: (T, n, in) to (T, n, out).
+    """A linear map of each task: (T, n, in), or (1, n, in) for an input that all have in common, to (T, n, out).
 
     With ``width_common`` the input of every task is joined by the same further channels, (n, width_common), which come
     last in the weight; they are not copied for the tasks.
@@ -33,36 +45,32 @@ class TaskLinear(nn.Module):
             with torch_seed(*seed, task):
                 nn.init.trunc_normal_(self.weight.data[place], std=STD)
 
-    def forward(self, x: Tensor, common: Tensor | None = None) -> Tensor:
-        own = self.weight[:, :, : self.width].mT
-        if common is None:
-            return torch.bmm(x, own) if self.bias is None else torch.baddbmm(self.bias[:, None], x, own)
-        shared = torch.matmul(common, self.weight[:, :, self.width :].mT)
-        if self.bias is not None:
-            shared = shared + self.bias[:, None]
-        return torch.baddbmm(shared, x, own)
+    def forward(self, x: Tensor, common: Tensor | None = None, norm: TaskNorm | None = None) -> Tensor:
+        """With ``norm``, ``x`` is normalised but not yet scaled and moved as that norm does: the weights do it.
 
-
-class TaskNorm(nn.Module):
-    """A LayerNorm of each task: (T, n, C) to the same."""
-
-    def __init__(self, tasks: Sequence[str], width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(len(tasks), width))
-        self.bias = nn.Parameter(torch.zeros(len(tasks), width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.bias[:, None], F.layer_norm(x, x.shape[-1:]), self.weight[:, None])
+        That spares two passes over the tokens, of which there are many more than weights.
+        """
+        x = x.expand(len(self.weight), -1, -1)
+        own, bias = self.weight[:, :, : self.width], self.bias
+        if norm is not None:
+            moved = torch.bmm(own, norm.bias[..., None])[..., 0]
+            bias = moved if bias is None else bias + moved
+            own = own * norm.weight[:, None]
+        if common is not None:
+            shared = torch.matmul(common, self.weight[:, :, self.width :].mT)
+            return torch.baddbmm(shared if bias is None else shared + bias[:, None], x, own.mT)
+        return torch.bmm(x, own.mT) if bias is None else torch.baddbmm(bias[:, None], x, own.mT)
 
 
 class TaskMlp(nn.Module):
-    """The two-layer perceptron of a transformer block, of each task."""
+    """Norm and two-layer perceptron of a transformer block, of each task: (T, n, C) to the same."""
 
     def __init__(self, tasks: Sequence[str], width: int, ratio: float, seed: tuple):
         super().__init__()
         hidden = round(width * ratio)
+        self.norm = TaskNorm(tasks, width)
         self.fc1 = TaskLinear(tasks, width, hidden, (*seed, "fc1"))
         self.fc2 = TaskLinear(tasks, hidden, width, (*seed, "fc2"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(F.gelu(self.fc1(F.layer_norm(x, x.shape[-1:]), norm=self.norm)))

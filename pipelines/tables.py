@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mult import params
 from mult.evaluation.results import load_results
-from mult.evaluation.studies import six_task, variants
+from mult.evaluation.studies import six_models, six_task
 from mult.files import atomic
 from mult.reports import tables
 
@@ -24,7 +24,8 @@ def main() -> None:
     results = load_results()
     table = six_task(results, scale.train_domain)
     table["published gain %"] = table["task"].map(_published_gain()).astype(float)
-    beaten = {v: int(table[f"{v} beats constant"].sum()) for v in variants(results)}
+    models = list(six_models(results))
+    beaten = {name: int(table[f"{name} beats constant"].sum()) for name in models}
     title = tables.caption(f"Six-task models on {scale.train_domain}'s test split", tables.facts(scale))
     notes = [
         "In parentheses: gain in percent over the one-task model, + is better. L1 of keypoints and edges is in "
@@ -34,7 +35,7 @@ def main() -> None:
         + ".",
         "Published: MulT over 1-task Swin on Taskonomy, second-hand; only the largest gain could be found.",
     ]
-    tables.write_table("six_task", table, title, notes, tables.value_and_gain(table, variants(results)))
+    tables.write_table("six_task", table, title, notes, tables.value_and_gain(table, models))
     _page(scale.name)
 
 

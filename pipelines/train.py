@@ -54,7 +54,7 @@ def model_config(settings: params.Params, run: Run, train: Split) -> dict:
         "train_domain": scale.train_domain,
         "train_images": len(train),
         "image_size": scale.image_size,
-        "encoder": scale.encoder.model_dump(),
+        "encoder": run.encoder,
         "decoder": run.decoder,
     }
 
@@ -65,6 +65,7 @@ def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split],
     from mult.evaluation.metrics import Score
     from mult.models import constant, cost, registry
     from mult.tasks import outputs
+    from mult.training.consistency import Consistency
     from mult.training.trainer import History, device_of, train
 
     folder = Path("runs") / run.name
@@ -74,7 +75,9 @@ def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split],
         model, history = constant.fit(data["train"], outputs(run.tasks, len(config["classes"]))), History()
     else:
         model = registry.build(config)
-        classes = len(config["classes"])
+        classes, extra = len(config["classes"]), None
+        if run.consistency:
+            extra = Consistency(outputs(run.tasks, classes), run.consistency, run.seed)
         with stage.working("training"):
             history = train(
                 model,
@@ -84,6 +87,7 @@ def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split],
                 run.seed,
                 log=tracked.log,
                 scorer=lambda: Score(run.tasks, classes, only_main=True),
+                extra=extra,
                 label=run.name,
             )
     costs = {"params_m": cost.parameters_m(model), "gmacs": cost.gmacs(model, settings.scale.image_size)}

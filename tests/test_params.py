@@ -64,7 +64,25 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ("six: [0, 1]", "six: [-1]", r"seeds\.six\.0: -1: .*greater than or equal to 0"),
         ("loss: rotate", "loss: cross_entropy", r"losses\.depth\.loss: 'cross_entropy': .* for semseg"),
         ("image_size: 32", "image_size: 50", r"image_size: 50 is no multiple of 32"),
-        ("  drawn:", "  single:", r"variants: 'single' is the name of a column"),
+        ("  drawn:", "  single:", r"variants: 'single' has a meaning in the tables"),
+        ("{attention: self}", "{attention: reference}", r"variants\.self: attention: reference needs `reference`"),
+        ("{attention: self}", "{attention: self, reference: norm}", r"variants\.self\.reference: 'norm': .*'normal'"),
+        ("pair: {attention: shared}", "pair: {attention: dea1, reference: depth}", r"pair\.attention: dea1 has a ref"),
+        ("shared_stages: [1, 2, 3, 4]", "shared_stages: [0]", r"decoder\.shared_stages\.0: 0: .*equal to 1"),
+        ("window: 4\n", "window: 9\n", r"decoder\.window: 9 is above 8"),
+        ("cnn-six-s0: cnn\n", "cnn-sixth-s0: cnn\n", r"baselines\.runs: 'cnn-sixth-s0': 'cnn' must be <key>-six"),
+        ("cnn-six-s0: cnn\n", "cnn-six-s0: cmn\n", r"baselines\.runs: 'cnn-six-s0': 'cmn' must be .*one of cnn, cross"),
+        (
+            "[[semseg, depth, normal, reshading],",
+            "[[semseg, normal, reshading],",
+            r"baselines\.grouped: groups: .* each of",
+        ),
+        (
+            "[depth, normal], [normal, r",
+            "[depth, depth], [normal, r",
+            r"consistency\.pairs: \['depth', 'depth'\] leads",
+        ),
+        ("  mtan: {", "  mult: {", r"baselines: 'mult' has a meaning"),
         ("[shared, skip]", "[shared, skipp]", r"comparisons: 'skipp' is none of the variants"),
         ("tasks: [", "tasks: {", r"cannot be read as YAML"),
     ],
@@ -85,7 +103,13 @@ def test_missing_file():
 
 def test_names_resolve_to_settings(settings):
     runs = {name: resolve(settings, name) for name in names(settings)}
-    assert len(runs) == 1 + 6 + 15 + len(settings.variants) * len(settings.scale.seeds.six)
+    six, baselines = len(settings.variants) * len(settings.scale.seeds.six), len(settings.scale.baselines.runs)
+    assert len(runs) == 1 + 6 + 15 + six + baselines
+    assert (runs["cnn-six-s0"].study, runs["cnn-six-s0"].model) == ("baseline", "cnn")
+    smoke = settings.model_copy(update={"scale": settings.scales["smoke"]})
+    assert resolve(smoke, "cnn-single-depth-s0").tasks == ("depth",)
+    assert resolve(smoke, "grouped-six-s0").decoder["base"] == "cnn"
+    assert resolve(smoke, "xtc-six-s0").consistency.weight == 1
     assert runs["single-depth-s0"].tasks == ("depth",)
     assert runs["pair-depth+normal-s0"].tasks == ("depth", "normal")
     assert runs["mult-shared-s1"].seed == 1

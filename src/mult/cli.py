@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     domains.add_argument("--size", type=int, default=128, help="pixels; default: 128")
     domains.add_argument("--images", type=int, default=32, help="n: n, 2 n and 3 n images are timed; default: 32")
 
+    model = bench.add_parser(
+        "model",
+        help="Training step, inference and memory of each variant, against a plain loop over the tasks.",
+        epilog="example: mult bench model --variants self skip shared; mult bench model --scale gpu --batch 4",
+    )
+    model.set_defaults(run=_bench_model)
+    model.add_argument("--scale", choices=("smoke", "laptop", "gpu", "paper"), help="default: what params.yaml says")
+    model.add_argument("--variants", nargs="+", default=["self", "skip", "shared"], metavar="NAME")
+    model.add_argument("--rounds", type=int, default=9, help="each model once a round; default: 9")
+    model.add_argument("--batch", type=int, help="images; default: the scale's")
+    model.add_argument("--compile", action="store_true", help="torch.compile, for GPUs")
+
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
@@ -126,6 +138,23 @@ def _bench_domains(chosen: argparse.Namespace) -> None:
     from mult.bench.domains import bench
 
     bench(chosen.size, chosen.images)
+
+
+def _bench_model(chosen: argparse.Namespace) -> None:
+    from typing import get_args
+
+    from mult import params
+    from mult.bench.model import bench
+
+    settings = params.load()
+    if chosen.scale:
+        settings = settings.model_copy(update={"scale": settings.scales[chosen.scale]})
+    if unknown := [name for name in chosen.variants if name not in get_args(params.Attention)]:
+        raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
+    for option in ("rounds", "batch"):
+        if getattr(chosen, option) is not None and getattr(chosen, option) < 1:
+            raise UserError(f"--{option}: {getattr(chosen, option)} is below 1")
+    bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.compile)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

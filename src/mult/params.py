@@ -1,5 +1,6 @@
 """The schema of params.yaml. Every error is one line that names the key, the value and what is allowed."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +30,7 @@ Attention = Literal[
 ]  # fmt: skip
 LED = ("shared_detached", "reference", "reference_skip", "dea1", "dea2", "dea3", "dea4")  # need a reference task
 Stages = Annotated[list[Annotated[int, Field(ge=1, le=4)]], Field(max_length=4)]
-STRIDE = 32  # image pixels a cell of the coarsest of the encoder's four maps
+STRIDE, FINEST = 32, 4  # image pixels a cell of the coarsest and the finest of the encoder's four maps
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -75,6 +76,50 @@ class Changes(Section):
         if self.attention in LED and self.reference is None:
             raise ValueError(f"attention: {self.attention} needs `reference`, the task that leads: {', '.join(TASKS)}")
         return self
+
+
+class Consistency(Section):
+    """Cross-task consistency as an extra loss: pairs of (from, to), its weight, and the translators' width."""
+
+    weight: Positive
+    width: PositiveInt
+    pairs: Annotated[list[Annotated[list[TaskName], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+
+    @field_validator("pairs")
+    @classmethod
+    def _differ(cls, pairs: list[list[str]]) -> list[list[str]]:
+        if alike := [pair for pair in pairs if pair[0] == pair[1]]:
+            raise ValueError(f"{alike[0]} leads from a task to itself; name two tasks")
+        return pairs
+
+
+class Baseline(Section):
+    """A network from the literature; ``groups`` and ``base`` are for `grouped`."""
+
+    model: Literal["cnn", "cross_stitch", "mtan", "pad_net", "grouped"]
+    base: Literal["cnn", "cross_stitch", "mtan", "pad_net"] | None = None
+    groups: list[Annotated[list[TaskName], Field(min_length=1)]] | None = None
+    consistency: Consistency | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Baseline":
+        if (self.model == "grouped") != (self.groups is not None):
+            raise ValueError("groups: `grouped` needs them, a list of lists of tasks, and no other model has them")
+        if self.groups is not None and sorted(t for group in self.groups for t in group) != sorted(TASKS):
+            raise ValueError(f"groups: {self.groups} must name each of the six tasks once")
+        return self
+
+
+class Baselines(Section):
+    """A scale's baselines: their common encoder and decoder, and the runs, each with its key in ``baselines``.
+
+    A run is called <key>-six-s<seed> or <key>-single-<task>-s<seed>.
+    """
+
+    encoder: "Encoder"
+    width: PositiveInt
+    dropout: Share
+    runs: dict[str, str]
 
 
 class Loss(Section):
@@ -173,6 +218,7 @@ class Scale(Section):
     seeds: Seeds
     encoder: Encoder
     decoder: Decoder
+    baselines: Baselines
     training: Training
     score_batch: PositiveInt
 
@@ -187,6 +233,12 @@ class Scale(Section):
             raise ValueError(f"domains.{self.train_domain} trains the models: its train and val must be above 0")
         if isinstance(home, EmbeddedDomain) and self.training.batch_size > home.train:
             raise ValueError(f"training.batch_size {self.training.batch_size} is above the {home.train} images")
+        if isinstance(home, EmbeddedDomain) and self.decoder.window > self.image_size // FINEST:
+            cells = self.image_size // FINEST
+            raise ValueError(
+                f"decoder.window: {self.decoder.window} is above {cells}, the cells across the finest map of an image "
+                f"of {self.image_size} pixels"
+            )
         if self.training.warmup_steps >= self.training.steps:
             raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
         return self
@@ -208,6 +260,7 @@ class Params(Section):
     pair: Changes
     pairs: list[str]
     variants: dict[Key, Changes]
+    baselines: dict[Key, Baseline]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     sheet: Sheet
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
@@ -232,8 +285,19 @@ class Params(Section):
         for task, loss in self.losses.items():
             if (task == "semseg") != (loss.loss == "cross_entropy"):
                 raise ValueError(f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not")
-        if taken := {"constant", "single"} & self.variants.keys():
-            raise ValueError(f"variants: {min(taken)!r} is the name of a column in the tables; choose another")
+        for part, others in (("variants", set()), ("baselines", {"pair", "mult", *self.variants})):
+            if taken := ({"constant", "single"} | others) & getattr(self, part).keys():
+                raise ValueError(f"{part}: {min(taken)!r} has a meaning in the tables already; choose another name")
+        for name, scale in self.scales.items():
+            for run, key in scale.baselines.runs.items():
+                form = rf"{re.escape(key)}-(six|single-({'|'.join(TASKS)}))-s\d+"
+                if key not in self.baselines or not re.fullmatch(form, run):
+                    raise ValueError(
+                        f"scales.{name}.baselines.runs: {run!r}: {key!r} must be <key>-six-s<seed> or "
+                        f"<key>-single-<task>-s<seed> and its key, one of {', '.join(self.baselines)}"
+                    )
+                if "-single-" in run and (self.baselines[key].groups or self.baselines[key].consistency):
+                    raise ValueError(f"scales.{name}.baselines.runs: {run!r}: {key!r} needs all six tasks")
         for name, part in (("single", self.single), ("pair", self.pair)):
             if part.attention in LED:
                 raise ValueError(

@@ -4,6 +4,8 @@ constant-s0                no network: what predicts best without looking at the
 single-depth-s0            one task
 pair-depth+normal-s0       two tasks
 mult-shared-s1             all six, variant ``shared``, seed 1
+cnn-single-edges-s0        a baseline with one task
+mtan-six-s0                a baseline with all six
 """
 
 import re
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mult.errors import UserError
-from mult.params import Params
+from mult.params import Consistency, Params
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,11 @@ class Run:
     """One training, resolved: everything that its stage needs to know.
 
     Attributes:
-        study: constant, single, pair or six.
+        study: constant, single, pair, six or baseline.
         model: name in the registry of models.
+        encoder: that section of params.yaml.
         decoder: the decoder's settings with the variant's changes applied.
+        consistency: settings of that extra loss, if it has one.
     """
 
     name: str
@@ -31,7 +35,9 @@ class Run:
     attention: str
     reference: str
     seed: int
+    encoder: dict[str, Any] = field(hash=False)
     decoder: dict[str, Any] = field(hash=False)
+    consistency: Consistency | None = None
 
 
 def names(params: Params) -> list[str]:
@@ -42,6 +48,7 @@ def names(params: Params) -> list[str]:
         *(f"single-{task}-s{seed}" for task in params.tasks for seed in seeds.single),
         *(f"pair-{pair}-s{seed}" for pair in params.pairs for seed in seeds.pair),
         *(f"mult-{variant}-s{seed}" for variant in params.variants for seed in seeds.six),
+        *params.scale.baselines.runs,
     ]
 
 
@@ -51,6 +58,8 @@ def resolve(params: Params, name: str) -> Run:
     Raises:
         UserError: the name is not one that params.yaml's tasks, pairs and variants make.
     """
+    if name in params.scale.baselines.runs:
+        return _baseline(params, name)
     found = re.fullmatch(r"(constant|(single|pair|mult)-(.+))-s(\d+)", name)
     if not found:
         raise UserError(
@@ -58,7 +67,7 @@ def resolve(params: Params, name: str) -> Run:
         )
     kind, what, seed = found[2] or "constant", found[3], int(found[4])
     if kind == "constant":
-        return Run(name, "constant", "constant", tuple(params.tasks), "none", "none", seed, {})
+        return Run(name, "constant", "constant", tuple(params.tasks), "none", "none", seed, {}, {})
     choices = {"single": params.tasks, "pair": params.pairs, "mult": list(params.variants)}[kind]
     if what not in choices:
         raise UserError(f"run {name!r}: {what!r} is none of {', '.join(choices)}")
@@ -66,4 +75,19 @@ def resolve(params: Params, name: str) -> Run:
     tasks = tuple(params.tasks) if kind == "mult" else tuple(what.split("+"))
     study = "six" if kind == "mult" else kind
     decoder = params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True)
-    return Run(name, study, "mult", tasks, changes.attention, changes.reference or "none", seed, decoder)
+    encoder = params.scale.encoder.model_dump()
+    return Run(name, study, "mult", tasks, changes.attention, changes.reference or "none", seed, encoder, decoder)
+
+
+def _baseline(params: Params, name: str) -> Run:
+    scale = params.scale.baselines
+    settings = params.baselines[scale.runs[name]]
+    form, seed = re.fullmatch(r".*-(six|single-.+)-s(\d+)", name).groups()
+    tasks = tuple(params.tasks) if form == "six" else (form.removeprefix("single-"),)
+    decoder = {"width": scale.width, "dropout": scale.dropout} | settings.model_dump(
+        include={"base", "groups"}, exclude_none=True
+    )
+    encoder = scale.encoder.model_dump()
+    return Run(
+        name, "baseline", settings.model, tasks, "none", "none", int(seed), encoder, decoder, settings.consistency
+    )

@@ -85,7 +85,7 @@ def test_the_best_validation_decides_the_weights(data):
 def test_a_loss_that_is_not_finite_stops_the_run(data):
     model = make(["edges"])
     torch.nn.init.constant_(model.decoders.heads["edges"].bias, float("nan"))
-    with pytest.raises(UserError, match=r"loss is nan at step 0; lower training\.lr"):
+    with pytest.raises(UserError, match=r"at step 0: the loss is nan; lower training\.lr"):
         train(model, data, losses_of("edges"), SETTINGS, seed=0)
 
 

@@ -12,9 +12,9 @@ from mult.reports.tables import markdown
 FOLDER = Path("reports/bench")
 
 
-def write_bench(name: str, table: pd.DataFrame) -> None:
-    """Print the table and keep it."""
-    text = f"{markdown(table)}\n\nMeasured on {machine()} by `mult bench {name}`."
+def write_bench(name: str, table: pd.DataFrame, about: str, command: str) -> None:
+    """Print the table, what it is ``about`` and the machine, and keep them."""
+    text = f"{markdown(table)}\n\n{about} Measured on {machine()} by `{command}`."
     with atomic(FOLDER / f"{name}.csv", "w") as file:
         table.to_csv(file, index=False, float_format="%.6g")
     with atomic(FOLDER / f"{name}.md", "w") as file:

@@ -8,16 +8,19 @@ from mult.evaluation.compare import gain, main_figures, paired_gains, without_se
 from mult.tasks import TASKS
 
 
-def variants(results: pd.DataFrame) -> list[str]:
-    """Names of the six-task variants, in the order of the runs."""
-    six = results[results["study"] == "six"]
-    return list(dict.fromkeys(without_seed(six).str.removeprefix("mult-")))
+def six_models(results: pd.DataFrame) -> dict[str, str]:
+    """Models of all six tasks: the name of their column (a variant, a baseline) and their runs' name less its seed."""
+    variants = dict.fromkeys(without_seed(results[results["study"] == "six"]))
+    baselines = dict.fromkeys(without_seed(results[results["study"] == "baseline"]))
+    return {stem.removeprefix("mult-"): stem for stem in variants} | {
+        stem.removesuffix("-six"): stem for stem in baselines if stem.endswith("-six")
+    }
 
 
 def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
-    """Main metric a task: constant predictor, one-task model and each six-task variant, means over seeds; gains in %.
+    """Main metric a task: constant predictor, one-task model and each six-task model, means over seeds; gains in %.
 
-    ``<variant> gain`` is over the one-task model, and ``<variant> beats constant`` says whether every seed does.
+    ``<model> gain`` is over the one-task model, and ``<model> beats constant`` says whether every seed does.
     """
     rows = main_figures(results, domain)
     stems = without_seed(rows)
@@ -29,14 +32,12 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     for task in TASKS:
         constant, single = values("constant", task).mean(), values(f"single-{task}", task).mean()
         row = {"task": task, "metric": TASKS[task].metric, "constant": constant, "single": single}
-        for variant in variants(results):
-            row[variant] = values(f"mult-{variant}", task).mean()
-        for variant in variants(results):
-            gains = paired_gains(rows[rows["short"] == task], f"mult-{variant}", "single-{task}")["gain"]
-            row[f"{variant} gain"] = gains.mean()
-        for variant in variants(results):
-            better = [gain(v, constant, task) > 0 for v in values(f"mult-{variant}", task)]
-            row[f"{variant} beats constant"] = all(better)
+        for name, stem in six_models(results).items():
+            row[name] = values(stem, task).mean()
+        for name, stem in six_models(results).items():
+            row[f"{name} gain"] = paired_gains(rows[rows["short"] == task], stem, "single-{task}")["gain"].mean()
+        for name, stem in six_models(results).items():
+            row[f"{name} beats constant"] = all(gain(v, constant, task) > 0 for v in values(stem, task))
         table.append(row)
     return pd.DataFrame(table)
 
@@ -70,7 +71,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
     """
     rows = main_figures(results)
     stems = without_seed(rows)
-    order = variants(results)
+    models = six_models(results)
     table = []
     for domain in dict.fromkeys(rows["domain"]):
         here = rows["domain"] == domain
@@ -83,11 +84,10 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
             single = mean(f"single-{task}", here)
             row = {"domain": domain, "task": task, "metric": TASKS[task].metric}
             row |= {"constant": mean("constant", here), "single": single}
-            row |= {v: mean(f"mult-{v}", here) for v in order}
-            for v in order:
-                at_home = mean(f"mult-{v}", rows["domain"] == home)
-                row[f"{v} drop"] = -gain(row[v], at_home, task) if domain != home else 0.0
-                gains = paired_gains(rows[here & of_task], f"mult-{v}", "single-{task}")["gain"]
-                row[f"{v} gain"] = gains.mean()
+            row |= {name: mean(stem, here) for name, stem in models.items()}
+            for name, stem in models.items():
+                at_home = mean(stem, rows["domain"] == home)
+                row[f"{name} drop"] = -gain(row[name], at_home, task) if domain != home else 0.0
+                row[f"{name} gain"] = paired_gains(rows[here & of_task], stem, "single-{task}")["gain"].mean()
             table.append(row)
     return pd.DataFrame(table)

@@ -1,11 +1,14 @@
 """The encoder: any timm backbone with a pyramid of features."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mult.errors import UserError
 from mult.models.torchvision_ops import declare_missing
+from mult.seeding import torch_seed
 
 # Channel statistics of ImageNet in [0, 1], which timm's pretrained backbones expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,16 +52,26 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] to four maps (B, H/s, W/s, C), finest first. Any H and W: padded up to a stride."""
+        return [self.finish(level, x) for level, x in enumerate(self.body(self.prepare(images))[-4:])]
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the backbone sees: normalised, padded up to a stride, with coordinates if they are asked for."""
         x = (images - self.mean) / self.std
         stride = self.strides[-1]
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % stride, 0, -height % stride))
-        if self.coordinates:
-            x = torch.cat([x, _coordinates(x)], 1)
-        maps = self.body(x)[-4:]
-        if not self.channels_last:
-            maps = [m.permute(0, 2, 3, 1) for m in maps]
-        return [norm(m) for norm, m in zip(self.norms, maps, strict=True)]
+        return torch.cat([x, _coordinates(x)], 1) if self.coordinates else x
+
+    def finish(self, level: int, x: Tensor) -> Tensor:
+        """What the backbone gave at ``level``, finest 0, in its own layout, to (B, H, W, C) through the norm."""
+        return self.norms[level](x if self.channels_last else x.permute(0, 2, 3, 1))
+
+
+def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
+    """First weights from ``seed`` alone, where they are not pretrained: the same in every run of a seed."""
+    with torch_seed(seed, "encoder"):
+        chosen = (settings["pretrained"], settings["coordinates"])
+        return Encoder(settings["name"], image_size, *chosen, **settings["options"])
 
 
 def _coordinates(x: Tensor) -> Tensor:

@@ -13,9 +13,13 @@ from torch import nn
 
 from mult.errors import UserError
 from mult.files import atomic, read_json, sha256, write_json
+from mult.models.baselines import BASELINES
 from mult.models.constant import Constant
 from mult.models.mult import MulT
 from mult.tasks import outputs
+
+# Networks by name, each made from (channels a task, image size, encoder, decoder, seed).
+MODELS: dict[str, type[nn.Module]] = {"mult": MulT} | BASELINES
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
@@ -23,7 +27,8 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     channels = outputs(config["tasks"], len(config["classes"]))
     if config["model"] == "constant":
         return Constant(channels)
-    return MulT(channels, config["image_size"], config["encoder"], config["decoder"], config["seed"])
+    settings = (config["image_size"], config["encoder"], config["decoder"], config["seed"])
+    return MODELS[config["model"]](channels, *settings)
 
 
 def save_model(folder: Path | str, model: nn.Module, config: Mapping[str, Any]) -> None:

@@ -54,18 +54,20 @@ def train(
     seed: int,
     log: Callable[[Metrics, int], None] = lambda metrics, step: None,
     scorer: Scorer = RunningScore,
+    extra: nn.Module | None = None,
     label: str = "train",
 ) -> History:
     """Train ``model`` on ``data["train"]``; it ends with the weights that had the lowest loss on ``data["val"]``.
 
     ``losses`` names the tasks, with each one's loss and weight; ``log`` gets the figures of each validation and its
-    step; ``scorer`` makes what computes further validation figures from predictions. Two models trained with one seed
-    see the same images in the same order, and their encoders the same random numbers.
+    step; ``scorer`` makes what computes further validation figures from predictions; ``extra`` is a loss of
+    (predictions, targets, masks) that is added, with weights of its own to be trained. Two models trained with one
+    seed see the same images in the same order, and their encoders the same random numbers.
     """
     torch.set_num_threads(settings.threads)
     device = device_of(settings)
     model.to(device).train()
-    optimiser = torch.optim.AdamW(_groups(model, settings.weight_decay), settings.lr, settings.betas, fused=True)
+    optimiser = optimiser_of(nn.ModuleList([model] if extra is None else [model, extra.to(device)]), settings)
     history, clock, best, best_weights = History(), Stopwatch(), float("inf"), {}
     running: dict[str, Tensor] = {}
 
@@ -77,17 +79,12 @@ def train(
 
         # The encoder runs first, so every run of a seed drops the same of its branches.
         torch.manual_seed(seed_of(seed, "step", step))
-        task_losses = _losses(model, batch, losses, settings)
-        total = sum(losses[t].weight * value for t, value in task_losses.items())
-        if not torch.isfinite(total):
-            raise UserError(f"{label}: the loss is {total.item()} at step {step}; lower training.lr")
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        if settings.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimiser.step()
+        try:
+            task_losses = update(model, optimiser, batch, losses, settings, extra)
+        except FloatingPointError as error:
+            raise UserError(f"{label}: at step {step}: {error}; lower training.lr") from None
         for task, value in task_losses.items():
-            running[task] = running.get(task, 0) + value.detach()
+            running[task] = running.get(task, 0) + value
 
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             since = (step % settings.validate_every) + 1
@@ -109,6 +106,41 @@ def train(
     return history
 
 
+def optimiser_of(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """AdamW with the settings' rates; see ``_groups`` for what does not decay."""
+    return torch.optim.AdamW(_groups(model, settings.weight_decay), settings.lr, settings.betas, fused=True)
+
+
+def update(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    losses: Mapping[str, Loss],
+    settings: Training,
+    extra: nn.Module | None = None,
+) -> dict[str, Tensor]:
+    """One step of the weights on one batch; returns each task's loss, detached.
+
+    Raises:
+        FloatingPointError: the loss is not finite; the weights are as they were.
+    """
+    with _autocast(batch.rgb.device, settings):
+        # A model may have more than its final predictions to be supervised.
+        seen = model.supervised(batch.rgb) if hasattr(model, "supervised") else (model(batch.rgb),)
+    task_losses = {task: sum(_loss(task, p, batch, losses) for p in seen) for task in losses}
+    total = sum(losses[t].weight * value for t, value in task_losses.items())
+    if extra is not None:
+        total = total + extra(seen[-1], batch.targets, batch.masks)
+    if not torch.isfinite(total):
+        raise FloatingPointError(f"the loss is {total.item()}")
+    optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    if settings.clip_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+    optimiser.step()
+    return {task: value.detach() for task, value in task_losses.items()}
+
+
 @torch.no_grad()
 def validate(
     model: nn.Module, split: Split, losses: Mapping[str, Loss], settings: Training, score: RunningScore
@@ -125,8 +157,7 @@ def validate(
         for task in losses:
             if not torch.isfinite(predictions[task]).all():
                 raise FloatingPointError(f"the prediction of {task} has values that are not finite")
-            loss = LOSSES[losses[task].loss](predictions[task].float(), batch.targets[task], batch.masks[task])
-            sums[task] += float(loss) * len(indices) / len(split)
+            sums[task] += float(_loss(task, predictions, batch, losses)) * len(indices) / len(split)
         score.update(predictions, batch)
     model.train()
     figures = {f"val/{task}_loss": value for task, value in sums.items()}
@@ -134,13 +165,8 @@ def validate(
     return figures | {"val/loss": sum(losses[t].weight * value for t, value in sums.items())}
 
 
-def _losses(model: nn.Module, batch: Batch, losses: Mapping[str, Loss], settings: Training) -> dict[str, Tensor]:
-    with _autocast(batch.rgb.device, settings):
-        predictions = model(batch.rgb)
-    return {
-        task: LOSSES[loss.loss](predictions[task].float(), batch.targets[task], batch.masks[task])
-        for task, loss in losses.items()
-    }
+def _loss(task: str, predictions: Mapping[str, Tensor], batch: Batch, losses: Mapping[str, Loss]) -> Tensor:
+    return LOSSES[losses[task].loss](predictions[task].float(), batch.targets[task], batch.masks[task])
 
 
 def _autocast(device: torch.device, settings: Training) -> torch.autocast:
@@ -148,9 +174,9 @@ def _autocast(device: torch.device, settings: Training) -> torch.autocast:
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """No decay on norms, biases and relative-position tables, as Swin is trained."""
+    """No decay on norms, biases and relative-position tables, as Swin is trained, nor on what mixes maps."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
-        kept = parameter.ndim < 2 or name.endswith(("bias", "table", "mixture")) or "norm" in name
+        kept = parameter.ndim < 2 or name.endswith(("bias", "table", "mixture")) or "norm" in name or "stitches" in name
         (plain if kept else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

@@ -56,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     annotate.add_argument("--edge-sigma", type=float, default=3.0, help="pixels at 512 wide; default: 3")
     annotate.add_argument("--out", type=Path, required=True, help="folder for <domain>.png")
 
+    export = command(
+        "export",
+        _export,
+        "Write a trained run as a file that other programs run; the outputs are compared with PyTorch's first.",
+        "mult export --run mult-shared-s0 --format onnx",
+    )
+    export.add_argument("--run", dest="name", required=True, metavar="RUN", help="such as mult-shared-s0")
+    export.add_argument("--format", choices=("onnx",), default="onnx")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: exports/RUN.onnx")
+    export.add_argument("--size", type=int, help="pixels of the square image; default: that of training")
+
     data = commands.add_parser("data", help="Look at prepared data.").add_subparsers(required=True, metavar="COMMAND")
     show = data.add_parser(
         "show",
@@ -121,6 +132,14 @@ def _annotate(chosen: argparse.Namespace) -> None:
     print("\n".join(map(str, written)))
     for line in said:
         print(line, file=sys.stderr)
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from mult.export import export_onnx
+
+    folder = Path("runs") / chosen.name
+    report = export_onnx(folder, chosen.out or Path("exports") / f"{chosen.name}.onnx", chosen.size)
+    print("\n".join(report.lines()))
 
 
 def _data_show(chosen: argparse.Namespace) -> None:

@@ -130,17 +130,20 @@ class Loss(Section):
 
 
 class Encoder(Section):
-    """A timm backbone; ``options`` go to ``timm.create_model`` as they are. Coordinates: see models/encoder.py."""
+    """A timm backbone; ``options`` go to ``timm.create_model`` as they are. Coordinates: see models/encoder.py.
+
+    ``pretrained`` is false, true (timm fetches the weights of that name) or the path of a local file.
+    """
 
     name: str
-    pretrained: bool
+    pretrained: bool | str
     coordinates: bool
     options: dict[str, Any]
 
     @model_validator(mode="after")
     def _fits(self) -> "Encoder":
         if self.pretrained and self.coordinates:
-            raise ValueError("coordinates: True needs pretrained: False; pretrained weights know three channels")
+            raise ValueError("coordinates: true needs pretrained: false; pretrained weights know three channels")
         return self
 
 

@@ -25,6 +25,7 @@ from mult.training.trainer import device_of, optimiser_of, update
 CLASSES = 17  # of the rooms, void included
 PRODUCT = 1024  # side of the square float32 matrices that say what this machine's products reach
 FORMS = ("fast", "loop")
+ROOT = Path()  # the project's folder, where tests/reference is
 
 
 def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | None, compiled: bool) -> pd.DataFrame:
@@ -120,7 +121,7 @@ def _model(settings: Params, variant: str, form: str) -> MulT:
 
 
 def _reference() -> Callable[[nn.Module], nn.Module]:
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.insert(0, str(ROOT.absolute()))
     try:
         from tests.reference.decoder import LoopDecoders
     except ImportError:
@@ -168,16 +169,26 @@ def _memory_mb(settings: Params, variant: str, form: str, images: int, device: t
         return torch.cuda.max_memory_allocated() / 2**20
     context = multiprocessing.get_context("spawn")  # a process of its own: its peak is the model's
     with context.Pool(1) as pool:
-        return pool.apply(_memory_of_child, (settings, variant, form, images))
+        return pool.apply(_memory_of_child, (settings, variant, form, images, ROOT.absolute()))
 
 
-def _memory_of_child(settings: Params, variant: str, form: str, images: int) -> float:
+def _memory_of_child(settings: Params, variant: str, form: str, images: int, root: Path) -> float:
+    global ROOT
+    ROOT = root
     torch.set_num_threads(1)
     _model(settings, "uniform", "fast")  # what the first model loads is no memory of this one
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_kib()
     case = _Case(settings, variant, form, images, torch.device("cpu"))
     case.step(), case.step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return (_peak_kib() - before) / 2**10
+
+
+def _peak_kib() -> int:
+    """Most resident memory so far; where Linux tells it, of this program and not of what it was started from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:

@@ -79,11 +79,11 @@ class Stage(nn.Module):
             if wanted != cut:  # tokens stay in their windows from one block to the next where they can
                 x = wanted.split(x if cut is None else cut.join(x))
                 skip_tokens, mask = wanted.split(skip), wanted.mask(x.device)
-                real = wanted.real(x.device, len(skip)) if self.open_padding else None
+                real = wanted.real(x.device, skip.shape[0]) if self.open_padding else None
                 if cut is None:
                     x = self._enter(x, skip_tokens)
                 cut = wanted
-            x = block(x, skip_tokens, cut.shape, mask, real, len(skip))
+            x = block(x, skip_tokens, cut.shape, mask, real, skip.shape[0])
         return cut.join(x)
 
     def _enter(self, x: Tensor, skip: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mult.errors import UserError
+from mult.models.pretrained import check_loaded, load_weights
 from mult.models.torchvision_ops import declare_missing
 from mult.seeding import torch_seed
 
@@ -26,22 +27,26 @@ class Encoder(nn.Module):
         strides: image pixels a map's cell, finest first (4, 8, 16, 32 for Swin).
     """
 
-    def __init__(self, name: str, image_size: int, pretrained: bool, coordinates: bool, **options):
-        super().__init__()
-        declare_missing()
-        import timm
+    def __init__(self, name: str, image_size: int, pretrained: bool | str, coordinates: bool, **options):
+        """``pretrained``: True for the weights that timm fetches for ``name``, or the path of a local file.
 
+        Raises:
+            UserError: timm cannot make it, or less than 95 % of the pretrained weights came to be loaded.
+        """
+        super().__init__()
         self.coordinates = coordinates
         if coordinates:
             options |= {"in_chans": 5}
 
         if name.startswith("swin_"):  # otherwise it insists on one image size
             options |= {"img_size": image_size, "strict_img_size": False}
-        try:
-            self.body = timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-        except (RuntimeError, TypeError, AttributeError, AssertionError) as error:
-            text = " ".join(str(error).split())[:200]
-            raise UserError(f"scale.encoder: timm cannot make {name!r} with {options}: {text}") from None
+        random = torch.get_rng_state()
+        self.body = _create(name, pretrained is True, options)
+        if pretrained is True:
+            torch.set_rng_state(random)
+            check_loaded(self.body, _create(name, False, options), name)
+        elif pretrained:
+            load_weights(self.body, pretrained)
         self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         # A backbone with a stem of stride 2 gives five maps; the decoder has four stages.
         self.widths = tuple(self.body.feature_info.channels()[-4:])
@@ -67,6 +72,18 @@ class Encoder(nn.Module):
         return self.norms[level](x if self.channels_last else x.permute(0, 2, 3, 1))
 
 
+def _create(name: str, pretrained: bool, options: Mapping) -> nn.Module:
+    declare_missing()
+    import timm
+
+    try:
+        return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
+    except (RuntimeError, TypeError, AttributeError, AssertionError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:200]
+        offline = "; without a network, name a local file as `pretrained`" if pretrained else ""
+        raise UserError(f"scale.encoder: timm cannot make {name!r} with {dict(options)}: {text}{offline}") from None
+
+
 def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
     """First weights from ``seed`` alone, where they are not pretrained: the same in every run of a seed."""
     with torch_seed(seed, "encoder"):
@@ -77,4 +94,4 @@ def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
 def _coordinates(x: Tensor) -> Tensor:
     """(B, 2, H, W): each pixel's x and y, -1 at the left and top edge, 1 at the right and bottom edge."""
     rows, columns = (torch.linspace(-1, 1, side, device=x.device, dtype=x.dtype) for side in x.shape[-2:])
-    return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).expand(len(x), -1, -1, -1)
+    return torch.stack(torch.meshgrid(columns, rows, indexing="xy")).expand(x.shape[0], -1, -1, -1)

@@ -14,7 +14,9 @@ from tests.conftest import ROOT
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
 ASIDE = {"__init__", "errors", "files", "params", "process", "progress", "stage", "tracking"}
 
-TRAINED_BY = {f"src/mult/{name}" for name in ("seeding.py", "data/store.py", "data/encoding.py", "training")}
+TRAINED_BY = {
+    f"src/mult/{name}" for name in ("seeding.py", "memory.py", "data/store.py", "data/encoding.py", "training")
+}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ def windowed_attention(
 
     ``qk`` are the (C, C) matrices of queries and keys, ``value`` that of the values, ``bias`` the (2w-1)^2 x heads
     table. Zeros are added at the right and bottom; padding, and tokens that the shift brought together, are kept
-    apart by -100.
+    apart by -10,000.
     """
     batch, height, width, channels = x.shape
     padded_h, padded_w = math.ceil(height / window) * window, math.ceil(width / window) * window
@@ -43,7 +43,7 @@ def windowed_attention(
                             other = (region(rb, padded_h), region(cb, padded_w))
                             real = [r < height and c < width for r, c in (source[a], source[b])]
                             if (shift and one != other) or real[0] != real[1]:
-                                scores[a, b] -= 100.0
+                                scores[a, b] -= 1e4
                     mixed = scores.softmax(-1) @ v
                     for a, (r, c) in enumerate(source):
                         out[image, r, c, part] = mixed[a]

@@ -93,7 +93,7 @@ def paste(tokens: Tensor, window: int, shift: int, shape: tuple[int, int, int]) 
 
 
 def mask_of(height: int, width: int, window: int, shift: int, open_padding: bool) -> Tensor | None:
-    """-100 between tokens that are no neighbours in the image, and between real ones and padding; (windows, N, N)."""
+    """-10,000 between tokens that are no neighbours in the image, or real and padding; (windows, N, N)."""
     full_height, full_width = height + -height % window, width + -width % window
 
     def band(side: int) -> Tensor:
@@ -106,7 +106,7 @@ def mask_of(height: int, width: int, window: int, shift: int, open_padding: bool
     if not open_padding:
         region = region * 2 + torch.roll(real, (-shift, -shift), (0, 1))
     tokens = cut(region[None, ..., None].float(), window, 0)[..., 0]
-    mask = (tokens[:, :, None] != tokens[:, None, :]) * -100.0
+    mask = (tokens[:, :, None] != tokens[:, None, :]) * -1e4
     return mask if mask.any() else None
 
 

@@ -138,7 +138,18 @@ class AttentionMaps(nn.Module):
             mask: (windows of one image, N, N), added to the scores.
             real: (M, N, 1), 0 for padding that is to stay zero after the norm; None: there is none.
         """
-        scores = self._scores(streams, norm, skip, real)
+        windows, tokens = skip.shape[:2]
+        if self.variant.owner == "none":
+            scores = streams.new_zeros(1, windows, self.heads, tokens, tokens)
+        else:
+            scores = self._scores(*self._queries_and_keys(*self._input(streams, norm, skip, real)), windows)
+        return self._finish(scores, shape, mask)
+
+    def of_streams(self, qk: Tensor, windows: int, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
+        """The same where ``qk``, (T, M N, 2 C), what the layer of that name makes of the streams, is there already."""
+        return self._finish(self._scores(*qk.chunk(2, -1), windows), shape, mask)
+
+    def _finish(self, scores: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
         if self.bias is not None:
             scores = scores + self.bias(shape)
         if mask is not None:
@@ -148,13 +159,10 @@ class AttentionMaps(nn.Module):
             attention = torch.tensordot(self.mixture.softmax(-1), attention, 1)
         return attention
 
-    def _scores(self, streams: Tensor, norm: TaskNorm | None, skip: Tensor, real: Tensor | None) -> Tensor:
-        windows, tokens = skip.shape[:2]
-        if self.variant.owner == "none":
-            return streams.new_zeros(1, windows, self.heads, tokens, tokens)
-        q, k = self._queries_and_keys(*self._input(streams, norm, skip, real))
-        q, k = (x.view(len(x), windows, tokens, self.heads, -1).transpose(2, 3) for x in (q, k))
-        return (q * self.scale) @ k.transpose(-2, -1)
+    def _scores(self, queries: Tensor, keys: Tensor, windows: int) -> Tensor:
+        """(G, M N, C) both, to (G, M, h, N, N)."""
+        q, k = (x.reshape(len(x), windows, -1, self.heads, x.shape[-1] // self.heads) for x in (queries, keys))
+        return (q * self.scale).transpose(2, 3) @ k.permute(0, 1, 3, 4, 2)
 
     def _input(
         self, streams: Tensor, norm: TaskNorm | None, skip: Tensor, real: Tensor | None

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mult.models.attention import VARIANTS, AttentionMaps, apply_detached, apply_maps
-from mult.models.stacked import TaskLinear, TaskMlp, TaskNorm
+from mult.models.stacked import TaskLinear, TaskMlp, TaskNorm, together
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,14 @@ class Block(nn.Module):
         normed, norm = F.layer_norm(x, x.shape[-1:]), self.norm1
         if real is not None:  # zeros after the norm: it cannot be left to the weights
             normed, norm = norm(x.flatten(1, 2)).view_as(x) * real, None
-        attention = self.maps(normed, norm, skip, shape, mask, real)
-        common = skip.flatten(0, 1) if self.form.values_see_skip else None
-        values = self.value(normed.flatten(1, 2), common, norm).view_as(x)
+        if self.maps.variant.reads == "stream" and not self.form.values_see_skip:
+            qk, values = together(normed.flatten(1, 2), [self.maps.qk, self.value], norm)
+            attention = self.maps.of_streams(qk, x.shape[1], shape, mask)
+        else:
+            attention = self.maps(normed, norm, skip, shape, mask, real)
+            common = skip.flatten(0, 1) if self.form.values_see_skip else None
+            values = self.value(normed.flatten(1, 2), common, norm)
+        values = values.unflatten(1, x.shape[1:3])
         if self.maps.variant.detached:
             mixed = apply_detached(attention, values, self.maps.reference)
         else:

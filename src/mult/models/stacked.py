@@ -50,16 +50,29 @@ class TaskLinear(nn.Module):
 
         That spares two passes over the tokens, of which there are many more than weights.
         """
-        x = x.expand(len(self.weight), -1, -1)
-        own, bias = self.weight[:, :, : self.width], self.bias
-        if norm is not None:
-            moved = torch.bmm(own, norm.bias[..., None])[..., 0]
-            bias = moved if bias is None else bias + moved
-            own = own * norm.weight[:, None]
-        if common is not None:
-            shared = torch.matmul(common, self.weight[:, :, self.width :].mT)
-            return torch.baddbmm(shared if bias is None else shared + bias[:, None], x, own.mT)
-        return torch.bmm(x, own.mT) if bias is None else torch.baddbmm(bias[:, None], x, own.mT)
+        if common is None:
+            return _product(x, self.weight, self.bias, norm)
+        added = torch.matmul(common, self.weight[:, :, self.width :].mT)
+        if self.bias is not None:
+            added = added + self.bias[:, None]
+        return _product(x, self.weight[:, :, : self.width], added, norm)
+
+
+def together(x: Tensor, layers: Sequence[TaskLinear], norm: TaskNorm | None) -> tuple[Tensor, ...]:
+    """What each of ``layers``, all with a bias, makes of the same (T, n, in), in one product."""
+    weight, bias = torch.cat([layer.weight for layer in layers], 1), torch.cat([layer.bias for layer in layers], 1)
+    return _product(x, weight, bias, norm).split([layer.weight.shape[1] for layer in layers], -1)
+
+
+def _product(x: Tensor, weight: Tensor, added: Tensor | None, norm: TaskNorm | None) -> Tensor:
+    """x W^T + added: (T or 1, n, in), (T, out, in) and (T, out) or (T, n, out) to (T, n, out); see ``TaskLinear``."""
+    x = x.expand(len(weight), -1, -1)
+    added = added[:, None] if added is not None and added.ndim == 2 else added
+    if norm is not None:
+        moved = torch.bmm(weight, norm.bias[..., None]).mT
+        added = moved if added is None else added + moved
+        weight = weight * norm.weight[:, None]
+    return torch.bmm(x, weight.mT) if added is None else torch.baddbmm(added, x, weight.mT)
 
 
 class TaskMlp(nn.Module):

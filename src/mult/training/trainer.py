@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mult.data.batches import Batch, order_of_step, read
 from mult.data.store import Split
 from mult.errors import UserError
+from mult.memory import keep_freed_memory
 from mult.params import Loss, Training
 from mult.progress import Stopwatch, progress
 from mult.seeding import seed_of
@@ -65,6 +66,7 @@ def train(
     seed see the same images in the same order, and their encoders the same random numbers.
     """
     torch.set_num_threads(settings.threads)
+    keep_freed_memory()
     device = device_of(settings)
     model.to(device).train()
     optimiser = optimiser_of(nn.ModuleList([model] if extra is None else [model, extra.to(device)]), settings)

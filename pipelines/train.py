@@ -56,6 +56,7 @@ def model_config(settings: params.Params, run: Run, train: Split) -> dict:
         "image_size": scale.image_size,
         "encoder": run.encoder,
         "decoder": run.decoder,
+        "consistency": run.consistency and run.consistency.model_dump(),
     }
 
 

@@ -65,7 +65,8 @@ def test_normals_stand_in_for_the_field_of_view(view):
     assert float(done.stderr.split("normals: ")[1].split()[0]) == pytest.approx(np.rad2deg(FOV), abs=0.5)
     annotate(*sources, "--fov-deg", np.rad2deg(FOV), "--out", view / "told")
     guessed, told = made(view, "guessed"), made(view, "told")
-    assert guessed.keys() == told.keys() == {"keypoints2d", "edge_texture", "depth_euclidean", "reshading"}
+    assert guessed.keys() == told.keys() == {"keypoints2d", "edge_texture", "depth_euclidean", "normal", "reshading"}
+    np.testing.assert_array_equal(told["normal"], cv2.imread(str(view / "normal.png")))
     assert np.abs(guessed["reshading"].astype(int) - told["reshading"]).max() <= 2
 
 
@@ -101,6 +102,8 @@ def test_mistakes_are_one_line(view):
         "16 bits": ("--rgb", rgb, "--depth-zbuffer", rgb, "--fov-deg", 60),
         "8 bits": ("--rgb", rgb, "--depth-zbuffer", z, "--normal", z),
         "edge sigma is 0": ("--rgb", rgb, "--edge-sigma", 0),
+        "edge sigma is 1e+06": ("--rgb", rgb, "--edge-sigma", 1e6),
+        "edge sigma is inf": ("--rgb", rgb, "--edge-sigma", "inf"),
     }
     for words, arguments in wrong.items():
         done = annotate(*arguments, "--out", view / "out")

@@ -12,11 +12,9 @@ from mult.runs import names
 from tests.conftest import ROOT
 
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
-ASIDE = {"__init__", "errors", "files", "params", "process", "progress", "stage", "tracking"}
+ASIDE = {"memory", "__init__", "errors", "files", "params", "process", "progress", "stage", "tracking"}
 
-TRAINED_BY = {
-    f"src/mult/{name}" for name in ("seeding.py", "memory.py", "data/store.py", "data/encoding.py", "training")
-}
+TRAINED_BY = {f"src/mult/{name}" for name in ("seeding.py", "data/store.py", "data/encoding.py", "training")}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +65,7 @@ def imported(module: str) -> set[str]:
         # These reach the scores through the weights: with other batches or first weights there are others.
         ("pipelines.evaluate", "evaluate_single@depth-0", TRAINED_BY),
         ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
+        ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
     ],
 )

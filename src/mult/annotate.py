@@ -32,7 +32,8 @@ def annotate_files(sources: Sources, edge_sigma: float, out: Path) -> tuple[list
     """Write `out`/<domain>.png for every map that the sources allow; returns the files and what to tell the user.
 
     keypoints2d and edge_texture need the picture alone. The other depth, normal and reshading need a depth and the
-    field of view; a given normal map is used for reshading, and to find the field of view where that is not given.
+    field of view. A given normal map is written out as it is, used for reshading, and to find the field of view where
+    that is not given.
 
     Raises:
         UserError: a file that cannot be read, of another size or of another encoding, or a mistaken number.
@@ -57,7 +58,8 @@ def _add_geometry(maps: dict[str, np.ndarray], sources: Sources, shape: tuple[in
         return ["no depth, normal or reshading: they need --depth-zbuffer or --depth-euclidean"]
     is_zbuffer = sources.depth_zbuffer is not None
     depth = _read_depth(sources.depth, shape)
-    normal = _read_normal(sources.normal, shape) if sources.normal else None
+    given = _read_normal(sources.normal, shape) if sources.normal else None
+    normal = None if given is None else labels.decode_normal(given)[0]
     said = []
     if sources.fov_deg is not None:
         fov = float(np.deg2rad(sources.fov_deg))
@@ -73,7 +75,7 @@ def _add_geometry(maps: dict[str, np.ndarray], sources: Sources, shape: tuple[in
         maps["depth_zbuffer"] = labels.encode_depth(zbuffer)
     if normal is None:
         normal = labels.normal_from_depth(zbuffer, fov)
-        maps["normal"] = labels.encode_normal(normal)
+    maps["normal"] = labels.encode_normal(normal) if given is None else given
     maps["reshading"] = labels.reshading(zbuffer, normal, fov)
     return said
 
@@ -125,7 +127,7 @@ def _read_normal(path: Path, shape: tuple[int, int]) -> np.ndarray:
     if code.dtype != np.uint8 or code.ndim != 3:
         raise UserError(f"{path}: normals must be a colour PNG of 8 bits, not {_kind(code)}")
     _check_size(path, code, shape)
-    return labels.decode_normal(np.ascontiguousarray(code[..., 2::-1]))[0]
+    return np.ascontiguousarray(code[..., 2::-1])
 
 
 def _kind(picture: np.ndarray) -> str:

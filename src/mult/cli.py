@@ -16,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(chosen.run(chosen))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or ''}: {error.strerror or error}".replace("error: : ", "error: "))
     except KeyboardInterrupt:
         sys.exit("error: interrupted; what was finished is kept, the same command goes on from there")
 
@@ -156,6 +158,9 @@ def _data_show(chosen: argparse.Namespace) -> None:
 def _bench_domains(chosen: argparse.Namespace) -> None:
     from mult.bench.domains import bench
 
+    for option in ("size", "images"):
+        if getattr(chosen, option) < 1:
+            raise UserError(f"--{option}: {getattr(chosen, option)} is below 1")
     bench(chosen.size, chosen.images)
 
 

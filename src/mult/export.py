@@ -108,9 +108,7 @@ def _need_packages() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError(
-            f"mult export: no package {error.name}; install it with: pip install 'mult-dense[export]'"
-        ) from None
+        raise UserError(f"mult export: no package {error.name}; install it with: pip install -e '.[export]'") from None
 
 
 class _Outputs(nn.Module):

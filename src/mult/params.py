@@ -105,6 +105,8 @@ class Baseline(Section):
     def _fits(self) -> "Baseline":
         if (self.model == "grouped") != (self.groups is not None):
             raise ValueError("groups: `grouped` needs them, a list of lists of tasks, and no other model has them")
+        if self.base is not None and self.model != "grouped":
+            raise ValueError(f"base: {self.base!r} is the model of the groups of `grouped`; {self.model} has none")
         if self.groups is not None and sorted(t for group in self.groups for t in group) != sorted(TASKS):
             raise ValueError(f"groups: {self.groups} must name each of the six tasks once")
         return self
@@ -217,7 +219,7 @@ class Scale(Section):
     image_size: PositiveInt
     train_domain: DomainName
     domains: dict[DomainName, Domain]
-    shifts: dict[Literal["blur"], Positive]
+    shifts: dict[Literal["blur"], Annotated[float, Field(gt=0, le=0.2)]]
     seeds: Seeds
     encoder: Encoder
     decoder: Decoder
@@ -251,7 +253,7 @@ class Sheet(Section):
     """Contact sheets of the domains that render themselves."""
 
     images: PositiveInt
-    size: PositiveInt
+    size: Annotated[int, Field(gt=0, multiple_of=STRIDE)]
 
 
 class Params(Section):

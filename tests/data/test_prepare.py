@@ -123,7 +123,7 @@ def test_no_images_is_one_line():
 
 
 def test_bad_requests_are_one_line():
-    with pytest.raises(UserError, match=r"scale\.image_size: 40 is no multiple"):
+    with pytest.raises(UserError, match="image size: 40 is no multiple"):
         prepare("rooms-home", SETTINGS, 40, None)
     with pytest.raises(UserError, match="'taskonomy': there is no renderer"):
         prepare("taskonomy", SETTINGS, 32, None)

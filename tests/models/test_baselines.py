@@ -60,7 +60,7 @@ def test_stages_one_after_the_other_are_the_encoder(encoder):
 
 
 def test_a_backbone_that_does_not_run_by_stages():
-    with pytest.raises(UserError, match=r"scale\.encoder\.name: timm's HighRes\w+ does not run stage by stage"):
+    with pytest.raises(UserError, match=r"encoder\.name: timm's HighRes\w+ does not run stage by stage"):
         make("cross_stitch", ["depth"], encoder=ENCODER | {"name": "hrnet_w18_small"})
 
 
@@ -188,6 +188,14 @@ def test_wrong_groups(options, message):
 def test_groups_of_any_base():
     model = make("grouped", base="mtan")
     assert {type(network).__name__ for network in model.networks.values()} == {"MTAN"}
+
+
+def test_groups_of_pad_nets_are_supervised_twice():
+    model, images = make("grouped", base="pad_net"), torch.rand(2, 3, 32, 32)
+    sets = model.supervised(images)
+    assert [list(predictions) for predictions in sets] == [list(TASKS)] * 2
+    sum(p.square().mean() for p in sets[0].values()).backward()
+    assert all(n.initial_heads[t][-1].weight.grad.any() for n in model.networks.values() for t in n.initial_heads)
 
 
 def test_pad_net_predicts_twice():

@@ -92,7 +92,9 @@ def paste(tokens: Tensor, window: int, shift: int, shape: tuple[int, int, int]) 
     return torch.roll(x, (shift, shift), (1, 2))[:, :height, :width]
 
 
-def mask_of(height: int, width: int, window: int, shift: int, open_padding: bool) -> Tensor | None:
+def mask_of(
+    height: int, width: int, window: int, shift: int, open_padding: bool, device: torch.device | str = "cpu"
+) -> Tensor | None:
     """-10,000 between tokens that are no neighbours in the image, or real and padding; (windows, N, N)."""
     full_height, full_width = height + -height % window, width + -width % window
 
@@ -107,7 +109,7 @@ def mask_of(height: int, width: int, window: int, shift: int, open_padding: bool
         region = region * 2 + torch.roll(real, (-shift, -shift), (0, 1))
     tokens = cut(region[None, ..., None].float(), window, 0)[..., 0]
     mask = (tokens[:, :, None] != tokens[:, None, :]) * -1e4
-    return mask if mask.any() else None
+    return mask.to(device) if mask.any() else None
 
 
 class LoopBlock(nn.Module):
@@ -127,7 +129,7 @@ class LoopBlock(nn.Module):
     def forward(self, streams: list[Tensor], skip: Tensor, window: int, open_padding: bool) -> list[Tensor]:
         height, width = skip.shape[1:3]
         shift = window // 2 if self.form.shift and (open_padding or min(height, width) > window) else 0
-        mask = mask_of(height, width, window, shift, open_padding)
+        mask = mask_of(height, width, window, shift, open_padding, skip.device)
         tokens = [cut(norm(x), window, shift) for norm, x in zip(self.norm1, streams, strict=True)]
         maps = self._maps(tokens, skip, window, shift, mask)
         out = []

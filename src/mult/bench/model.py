@@ -24,7 +24,7 @@ from mult.tasks import outputs
 from mult.training.trainer import device_of, optimiser_of, update
 
 CLASSES = 17  # of the rooms, void included
-PRODUCT = 1024  # side of the square float32 matrices that say what this machine's products reach
+PRODUCT = {"cpu": 1024, "cuda": 8192}  # side of the square matrices that say what this machine's products reach
 FORMS = ("fast", "loop")
 ROOT = Path()  # the project's folder, where tests/reference is
 
@@ -44,6 +44,7 @@ def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | N
     torch.set_num_threads(scale.training.threads)
     keep_freed_memory()  # as a training does
     images = batch or scale.training.batch_size
+    precision = getattr(torch, scale.training.precision)
     cases = {(v, form): _Case(settings, v, form, images, device, compiled) for v in variants for form in FORMS}
     steps: dict = {case: [] for case in cases}
     looks: dict = {case: [] for case in cases}
@@ -57,7 +58,7 @@ def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | N
             case.look()
             looks[name].append(_timed(case.look, device))
             steps[name].append(_timed(case.step, device))
-        peaks.append(_macs_per_second(device))
+        peaks.append(_macs_per_second(device, precision))
     peak = statistics.median(peaks)
     rows = []
     for (variant, form), case in cases.items():
@@ -76,14 +77,20 @@ def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | N
             }
         )
     table = _compared(pd.DataFrame(rows))
-    name = f"model-{scale.name}" + ("" if device.type == "cpu" else f"-{device.type}")
+    name = (
+        f"model-{scale.name}"
+        + (f"-batch{batch}" if batch else "")
+        + ("" if device.type == "cpu" else f"-{device.type}")
+    )
+    command = f"mult bench model --scale {scale.name} --variants {' '.join(variants)}"
+    command += f" --batch {batch}" * bool(batch) + " --compile" * compiled
     write_bench(
         name,
         table,
         f"Six tasks, {scale.image_size} pixels, batches of {images}, {scale.training.precision}, one process of "
-        f"{torch.get_num_threads()} thread(s); a product of {PRODUCT} x {PRODUCT} float32 matrices reaches "
-        f"{peak / 1e9:.0f} GMAC/s here.",
-        "mult bench model",
+        f"{torch.get_num_threads()} thread(s); a product of two square matrices of side {PRODUCT[device.type]} "
+        f"reaches {peak / 1e9:.0f} GMAC/s here.",
+        command,
     )
     return table
 
@@ -158,20 +165,22 @@ def _timed(call: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def _macs_per_second(device: torch.device) -> float:
-    a, b = (torch.randn(PRODUCT, PRODUCT, device=device) for _ in range(2))
+def _macs_per_second(device: torch.device, precision: torch.dtype) -> float:
+    side = PRODUCT[device.type]
+    a, b = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
     a @ b
     times = 10
-    return times * PRODUCT**3 / _timed(lambda: [a @ b for _ in range(times)], device)
+    return times * side**3 / _timed(lambda: [a @ b for _ in range(times)], device)
 
 
 def _memory_mb(settings: Params, variant: str, form: str, images: int, device: torch.device) -> float:
     """Most memory that two training steps take beyond the libraries' own."""
     if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         case = _Case(settings, variant, form, images, device)
         case.step(), case.step()
-        return torch.cuda.max_memory_allocated() / 2**20
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     context = multiprocessing.get_context("spawn")  # a process of its own: its peak is the model's
     with context.Pool(1) as pool:
         return pool.apply(_memory_of_child, (settings, variant, form, images, ROOT.absolute()))

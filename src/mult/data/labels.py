@@ -286,8 +286,8 @@ def texture_maps(rgb: np.ndarray, edge_sigma: float = 3.0, native: bool = False)
     With `native` the edges come from the picture's own pixels, with sigma and height scaled with the width: 0.996 at
     256 and 0.96 at 128 pixels. Keypoints have no such form, since box filters below 3 pixels vanish.
     """
-    if not edge_sigma > 0:
-        raise UserError(f"edge sigma is {edge_sigma}, but it must be above 0 pixels")
+    if not 0 < edge_sigma <= RECIPE_WIDTH / 8:
+        raise UserError(f"edge sigma is {edge_sigma:g}, but it lies above 0 and up to {RECIPE_WIDTH // 8} pixels")
     luma = _luma(rgb)
     height, width = luma.shape
     scaled = _at_recipe_width(luma)

@@ -55,7 +55,7 @@ def _prepare(
     name: str, settings: EmbeddedDomain, image_size: int, folder: Path, processes: int | None, aside: Path
 ) -> int:
     if image_size % STRIDE:
-        raise UserError(f"scale.image_size: {image_size} is no multiple of the encoder's coarsest stride {STRIDE}")
+        raise UserError(f"image size: {image_size} is no multiple of the encoder's coarsest stride {STRIDE}")
     domain = embedded(name)
     counts = {split: getattr(settings, split) for split in ("train", "val", "test")}
     plan = {split: domain.units(split, n, settings.views) for split, n in counts.items() if n}

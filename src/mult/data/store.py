@@ -108,7 +108,11 @@ def open_split(folder: Path | str, split: str) -> Split:
     folder = Path(folder)
     if not (folder / "index.json").is_file():
         raise UserError(f"{folder}: no prepared data here; run `dvc repro` on its prepare stage")
-    index = read_json(folder / "index.json")
+    try:
+        index = read_json(folder / "index.json")
+        index["splits"]  # an index of another making
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder}/index.json: not a whole index; delete {folder} and run `dvc repro`") from None
     if split not in index["splits"]:
         raise UserError(f"{folder}: no split {split!r}; it has {', '.join(index['splits'])}")
     entry = index["splits"][split]

@@ -50,7 +50,7 @@ def _rows(folder: Path, scale: str) -> list[dict]:
     fixed = {
         "run": model["run"],
         "study": model["study"],
-        "model": model["model"],
+        "model": "xtc" if model["consistency"] else model["model"],
         "attention": model["attention"],
         "reference": model["reference"],
         "tasks": "+".join(model["tasks"]),

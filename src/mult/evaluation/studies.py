@@ -17,6 +17,12 @@ def six_models(results: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def _single_baselines(results: pd.DataFrame) -> list[str]:
+    """Keys of the baselines that are trained for single tasks as well."""
+    stems = without_seed(results[results["study"] == "baseline"])
+    return list(dict.fromkeys(stem.split("-single-")[0] for stem in stems if "-single-" in stem))
+
+
 def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     """Main metric a task: constant predictor, one-task model and each six-task model, means over seeds; gains in %.
 
@@ -32,6 +38,8 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
     for task in TASKS:
         constant, single = values("constant", task).mean(), values(f"single-{task}", task).mean()
         row = {"task": task, "metric": TASKS[task].metric, "constant": constant, "single": single}
+        for key in _single_baselines(results):
+            row[f"{key} single"] = values(f"{key}-single-{task}", task).mean()
         for name, stem in six_models(results).items():
             row[name] = values(stem, task).mean()
         for name, stem in six_models(results).items():

@@ -177,11 +177,13 @@ class AttentionMaps(nn.Module):
             skip = self.norm_skip(skip) if real is None else self.norm_skip(skip) * real.flatten(0, 1)
         if reads == "skip":
             return skip, None
+        read = slice(None) if reads == "streams" else slice(self.reference, self.reference + 1)
+        streams = streams[read]
         if norm is not None:
-            streams = torch.addcmul(norm.bias[:, None], streams, norm.weight[:, None])
+            streams = torch.addcmul(norm.bias[read, None], streams, norm.weight[read, None])
         if reads == "streams":
             return torch.cat(streams.unbind(0), -1)[None], None
-        leading = streams[self.reference][None]
+        leading = streams
         return leading if reads == "reference" else torch.cat([leading, skip], -1), None
 
     def _queries_and_keys(self, x: Tensor, norm: TaskNorm | None) -> tuple[Tensor, Tensor]:

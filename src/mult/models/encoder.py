@@ -81,7 +81,7 @@ def _create(name: str, pretrained: bool, options: Mapping) -> nn.Module:
     except (RuntimeError, TypeError, AttributeError, AssertionError, OSError, ValueError) as error:
         text = " ".join(str(error).split())[:200]
         offline = "; without a network, name a local file as `pretrained`" if pretrained else ""
-        raise UserError(f"scale.encoder: timm cannot make {name!r} with {dict(options)}: {text}{offline}") from None
+        raise UserError(f"encoder: timm cannot make {name!r} with {dict(options)}: {text}{offline}") from None
 
 
 def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:

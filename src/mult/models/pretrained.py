@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mult.errors import UserError
 
 ENOUGH = 0.95  # of a backbone's parameters must come from the file
-KEY = "scale.encoder.pretrained"
+KEY = "encoder.pretrained"
 
 
 def load_weights(body: nn.Module, path: Path | str) -> float:
@@ -26,7 +26,7 @@ def load_weights(body: nn.Module, path: Path | str) -> float:
     ``layers.0``); a file whose names are other ones altogether is matched in order, if every shape agrees.
 
     Raises:
-        UserError: no such file, no weights in it, or less than 95 % of the parameters found.
+        UserError: no such file, no weights in it, less than 95 % of the parameters found, or a matrix missing.
     """
     given, own = _read(Path(path)), body.state_dict()
     by_name = {_canonical(name): value for name, value in given.items()}
@@ -40,11 +40,13 @@ def load_weights(body: nn.Module, path: Path | str) -> float:
         found = dict(in_order)
     sizes = {name: parameter.numel() for name, parameter in body.named_parameters()}
     share = sum(size for name, size in sizes.items() if name in found) / sum(sizes.values())
-    if share < ENOUGH:
-        lacking = next(name for name in sizes if name not in found)
+    # A bias table may be of another window; any other matrix that is missing would start at random without a word.
+    lacking = [n for n, p in body.named_parameters() if n not in found and p.ndim > 1 and not n.endswith("table")]
+    if share < ENOUGH or lacking:
+        lacking = [*lacking, *(name for name in sizes if name not in found)][0]
         raise UserError(
-            f"{KEY}: {path} holds {share:.0%} of the backbone's weights, {ENOUGH:.0%} are needed (the first that is "
-            f"missing or of another shape: {lacking}); is it another backbone's file?"
+            f"{KEY}: {path} holds {share:.1%} of the backbone's weights; at least {ENOUGH:.0%} and every matrix are "
+            f"needed (the first that is missing or of another shape: {lacking}); is it another backbone's file?"
         )
     body.load_state_dict(found, strict=False)
     return share

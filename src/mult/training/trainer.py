@@ -10,6 +10,7 @@ from mult.data.batches import Batch, order_of_step, read
 from mult.data.store import Split
 from mult.errors import UserError
 from mult.memory import keep_freed_memory
+from mult.models.stacked import TaskNorm
 from mult.params import Loss, Training
 from mult.progress import Stopwatch, progress
 from mult.seeding import seed_of
@@ -177,8 +178,11 @@ def _autocast(device: torch.device, settings: Training) -> torch.autocast:
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """No decay on norms, biases and relative-position tables, as Swin is trained, nor on what mixes maps."""
+    norms = {id(p) for module in model.modules() if isinstance(module, TaskNorm) for p in module.parameters()}
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
-        kept = parameter.ndim < 2 or name.endswith(("bias", "table", "mixture")) or "norm" in name or "stitches" in name
+        last = name.rpartition(".")[2]
+        mixes = last == "mixture" or "stitches" in name.split(".")
+        kept = parameter.ndim < 2 or id(parameter) in norms or last == "bias" or last.endswith("table") or mixes
         (plain if kept else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

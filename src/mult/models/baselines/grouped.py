@@ -41,9 +41,16 @@ class Grouped(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in [0, 1] to (B, channels, H, W) a task."""
-        predictions: dict[str, Tensor] = {}
-        for network in self.networks.values():
-            predictions |= network(images)
+        return self._merged([network(images) for network in self.networks.values()])
+
+    def supervised(self, images: Tensor) -> list[dict[str, Tensor]]:
+        """All sets of predictions that the groups' networks want to be supervised, merged set by set."""
+        networks = self.networks.values()
+        sets = [n.supervised(images) if hasattr(n, "supervised") else (n(images),) for n in networks]
+        return [self._merged(of_set) for of_set in zip(*sets, strict=True)]
+
+    def _merged(self, parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        predictions = {t: p for part in parts for t, p in part.items()}
         return {t: predictions[t] for t in self.tasks}
 
 

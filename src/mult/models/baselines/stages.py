@@ -26,7 +26,7 @@ def split(encoder: Encoder) -> list[nn.Sequential]:
         ends = [len(stem) + tap["stage"] for tap in body.feature_info.get_dicts()[-count:]]
     else:
         raise UserError(
-            f"scale.encoder.name: timm's {type(body).__name__} does not run stage by stage, as cross_stitch needs; "
+            f"encoder.name: timm's {type(body).__name__} does not run stage by stage, as cross_stitch needs; "
             "take a ResNet, EfficientNet, ConvNeXt or Swin"
         )
     chain = list(modules.values())

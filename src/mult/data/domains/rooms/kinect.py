@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from mult.data.frame import Frame
+from mult.data.labels import pixel_rays
 
 NEAR, FAR = 0.5, 10.0  # metres
 DEPTH_NOISE = 1.5e-3  # standard deviation at 1 m, in metres; times z^2 elsewhere
@@ -58,9 +59,7 @@ def _holes(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """Where there is no depth, bool (H, W)."""
     height, width = frame.depth.shape
     focal = width / 2 / np.tan(frame.fov / 2)
-    x = (np.arange(width) + 0.5 - width / 2) / focal
-    y = (np.arange(height) + 0.5 - height / 2) / focal
-    rays = np.stack(np.broadcast_arrays(x, y[:, None], np.float64(1)), -1)
+    rays = pixel_rays(height, width, frame.fov)
     cosine = -(frame.normal * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
     grazing = (np.abs(frame.normal).max(-1) > 0) & (cosine < GRAZING)
 

@@ -132,7 +132,7 @@ def test_no_such_run(packages, tmp_path):
 @pytest.mark.parametrize("name", ["onnxscript", "onnxruntime"])
 def test_a_missing_package(packages, tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=rf"{name}; install it with: pip install 'mult-dense\[export\]'"):
+    with pytest.raises(UserError, match=rf"{name}; install it with: pip install -e '\.\[export\]'"):
         export_onnx(tmp_path, tmp_path / "model.onnx")
 
 

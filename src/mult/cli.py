@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mult.errors import UserError
 
+SCALES = ("smoke", "laptop", "gpu", "paper")  # those of params.py, which is slow to import
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake becomes one line on stderr and exit code 1."""
@@ -26,8 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mult", description="Multitask learning for dense vision.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, text: str, example: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+    def command(name: str, run, text: str, example: str, group=commands) -> argparse.ArgumentParser:
+        sub = group.add_parser(name, help=text, description=text, epilog=f"example: {example}")
         sub.set_defaults(run=run)
         return sub
 
@@ -37,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     repro = command(
         "repro", _repro, "Bring every stage up to date, side by side on this machine.", "mult repro --scale smoke"
     )
-    repro.add_argument("--scale", choices=("smoke", "laptop", "gpu", "paper"), help="default: what params.yaml says")
+    repro.add_argument("--scale", choices=SCALES, help="default: what params.yaml says")
     repro.add_argument("--jobs", type=int, help="stages at a time; default: one a core, or one a GPU")
 
     annotate = command(
@@ -70,12 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--size", type=int, help="pixels of the square image; default: that of training")
 
     data = commands.add_parser("data", help="Look at prepared data.").add_subparsers(required=True, metavar="COMMAND")
-    show = data.add_parser(
+    show = command(
         "show",
-        help="Draw a contact sheet of a domain's pictures and labels.",
-        epilog="example: mult data show rooms-home data/rooms-home -o grid.png",
+        _data_show,
+        "Draw a contact sheet of a domain's pictures and labels.",
+        "mult data show rooms-home data/rooms-home -o grid.png",
+        data,
     )
-    show.set_defaults(run=_data_show)
     show.add_argument("domain", help="name of the domain, such as rooms-home")
     show.add_argument("root", type=Path, help="its folder, such as data/rooms-home")
     show.add_argument("-o", "--out", type=Path, required=True, help="a .png or .jpg file")
@@ -83,22 +86,24 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--split", default="test", choices=("train", "val", "test"))
 
     bench = commands.add_parser("bench", help="Measure speed here.").add_subparsers(required=True, metavar="COMMAND")
-    domains = bench.add_parser(
+    domains = command(
         "domains",
-        help="Milliseconds an image and a core for every domain that renders itself.",
-        epilog="example: mult bench domains --size 128",
+        _bench_domains,
+        "Milliseconds an image and a core for every domain that renders itself.",
+        "mult bench domains --size 128",
+        bench,
     )
-    domains.set_defaults(run=_bench_domains)
     domains.add_argument("--size", type=int, default=128, help="pixels; default: 128")
     domains.add_argument("--images", type=int, default=32, help="n: n, 2 n and 3 n images are timed; default: 32")
 
-    model = bench.add_parser(
+    model = command(
         "model",
-        help="Training step, inference and memory of each variant, against a plain loop over the tasks.",
-        epilog="example: mult bench model --variants self skip shared; mult bench model --scale gpu --batch 4",
+        _bench_model,
+        "Training step, inference and memory of each variant, against a plain loop over the tasks.",
+        "mult bench model --variants self skip shared; mult bench model --scale gpu --batch 4",
+        bench,
     )
-    model.set_defaults(run=_bench_model)
-    model.add_argument("--scale", choices=("smoke", "laptop", "gpu", "paper"), help="default: what params.yaml says")
+    model.add_argument("--scale", choices=SCALES, help="default: what params.yaml says")
     model.add_argument("--variants", nargs="+", default=["self", "skip", "shared"], metavar="NAME")
     model.add_argument("--rounds", type=int, default=9, help="each model once a round; default: 9")
     model.add_argument("--batch", type=int, help="images; default: the scale's")
@@ -107,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
+
+
+def _at_least_one(chosen: argparse.Namespace, *options: str) -> None:
+    for option in options:
+        value = getattr(chosen, option)
+        if value is not None and value < 1:
+            raise UserError(f"--{option}: {value} is below 1")
 
 
 def _params(chosen: argparse.Namespace) -> None:
@@ -121,8 +133,7 @@ def _params(chosen: argparse.Namespace) -> None:
 def _repro(chosen: argparse.Namespace) -> int:
     from mult.repro import repro
 
-    if chosen.jobs is not None and chosen.jobs < 1:
-        raise UserError(f"--jobs: {chosen.jobs} is below 1")
+    _at_least_one(chosen, "jobs")
     return repro(chosen.jobs, chosen.scale)
 
 
@@ -158,9 +169,7 @@ def _data_show(chosen: argparse.Namespace) -> None:
 def _bench_domains(chosen: argparse.Namespace) -> None:
     from mult.bench.domains import bench
 
-    for option in ("size", "images"):
-        if getattr(chosen, option) < 1:
-            raise UserError(f"--{option}: {getattr(chosen, option)} is below 1")
+    _at_least_one(chosen, "size", "images")
     bench(chosen.size, chosen.images)
 
 
@@ -175,9 +184,7 @@ def _bench_model(chosen: argparse.Namespace) -> None:
         settings = settings.model_copy(update={"scale": settings.scales[chosen.scale]})
     if unknown := [name for name in chosen.variants if name not in get_args(params.Attention)]:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
-    for option in ("rounds", "batch"):
-        if getattr(chosen, option) is not None and getattr(chosen, option) < 1:
-            raise UserError(f"--{option}: {getattr(chosen, option)} is below 1")
+    _at_least_one(chosen, "rounds", "batch")
     bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.compile)
 
 

@@ -100,13 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         "model",
         _bench_model,
         "Training step, inference and memory of each variant, against a plain loop over the tasks.",
-        "mult bench model --variants self skip shared; mult bench model --scale gpu --batch 4",
+        "mult bench model --variants self skip shared; mult bench model --scale gpu --batch 4 --precision float32",
         bench,
     )
     model.add_argument("--scale", choices=SCALES, help="default: what params.yaml says")
     model.add_argument("--variants", nargs="+", default=["self", "skip", "shared"], metavar="NAME")
     model.add_argument("--rounds", type=int, default=9, help="each model once a round; default: 9")
     model.add_argument("--batch", type=int, help="images; default: the scale's")
+    model.add_argument("--precision", choices=("float32", "bfloat16"), help="default: the scale's")
     model.add_argument("--compile", action="store_true", help="torch.compile, for GPUs")
 
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
@@ -185,7 +186,7 @@ def _bench_model(chosen: argparse.Namespace) -> None:
     if unknown := [name for name in chosen.variants if name not in get_args(params.Attention)]:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")
-    bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.compile)
+    bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.precision, chosen.compile)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

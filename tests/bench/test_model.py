@@ -13,8 +13,8 @@ def test_every_variant_is_timed_in_both_forms(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(model, "ROOT", ROOT)
     settings = params.load(ROOT / "params.yaml")
     settings = settings.model_copy(update={"scale": settings.scales["smoke"]})
-    table = model.bench(settings, ["self", "shared"], rounds=2, batch=2, compiled=False)
-    kept = pd.read_csv(tmp_path / "reports" / "bench" / "model-smoke-batch2.csv")
+    table = model.bench(settings, ["self", "shared"], rounds=2, batch=2, precision="bfloat16")
+    kept = pd.read_csv(tmp_path / "reports" / "bench" / "model-smoke-batch2-bfloat16.csv")
     assert list(zip(kept["variant"], kept["form"], strict=True)) == [
         (variant, form) for variant in ("self", "shared") for form in ("fast", "loop")
     ]

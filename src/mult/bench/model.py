@@ -29,22 +29,33 @@ FORMS = ("fast", "loop")
 ROOT = Path()  # the project's folder, where tests/reference is
 
 
-def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | None, compiled: bool) -> pd.DataFrame:
+def bench(
+    settings: Params,
+    variants: Sequence[str],
+    rounds: int,
+    batch: int | None = None,
+    precision: str | None = None,
+    compiled: bool = False,
+) -> pd.DataFrame:
     """Time the six-task training step and inference of each variant, as built and as a plain loop over tasks.
 
     Models take turns for ``rounds`` rounds and their medians are kept, so a slow moment of the machine hits all alike;
     a large matrix product is timed in each round as well. Stochastic depth and dropout are off (the loop has none).
+    ``batch`` and ``precision`` take the place of the scale's.
 
     Columns: variant, form (``fast`` or ``loop``), step_ms, images_per_s (training), infer_ms (an image), params_m,
     gmacs (an image, forward), of_peak (share of the rate of matrix products that the step's 3 x gmacs reach), gain %
     (over the loop), over_self % (gain over ``self``, same form), promised % (what the MACs promise), memory_mb.
     """
+    if precision:
+        training = settings.scale.training.model_copy(update={"precision": precision})
+        settings = settings.model_copy(update={"scale": settings.scale.model_copy(update={"training": training})})
     scale = settings.scale
     device = device_of(scale.training)
     torch.set_num_threads(scale.training.threads)
     keep_freed_memory()  # as a training does
     images = batch or scale.training.batch_size
-    precision = getattr(torch, scale.training.precision)
+    number = getattr(torch, scale.training.precision)
     cases = {(v, form): _Case(settings, v, form, images, device, compiled) for v in variants for form in FORMS}
     steps: dict = {case: [] for case in cases}
     looks: dict = {case: [] for case in cases}
@@ -58,7 +69,7 @@ def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | N
             case.look()
             looks[name].append(_timed(case.look, device))
             steps[name].append(_timed(case.step, device))
-        peaks.append(_macs_per_second(device, precision))
+        peaks.append(_macs_per_second(device, number))
     peak = statistics.median(peaks)
     rows = []
     for (variant, form), case in cases.items():
@@ -77,13 +88,12 @@ def bench(settings: Params, variants: Sequence[str], rounds: int, batch: int | N
             }
         )
     table = _compared(pd.DataFrame(rows))
-    name = (
-        f"model-{scale.name}"
-        + (f"-batch{batch}" if batch else "")
-        + ("" if device.type == "cpu" else f"-{device.type}")
-    )
+    parts = [scale.name, batch and f"batch{batch}", precision, device.type != "cpu" and device.type]
+    name = "-".join(["model", *filter(None, parts)])
     command = f"mult bench model --scale {scale.name} --variants {' '.join(variants)}"
-    command += f" --batch {batch}" * bool(batch) + " --compile" * compiled
+    command += (
+        f" --batch {batch}" * bool(batch) + f" --precision {precision}" * bool(precision) + " --compile" * compiled
+    )
     write_bench(
         name,
         table,
@@ -165,9 +175,9 @@ def _timed(call: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def _macs_per_second(device: torch.device, precision: torch.dtype) -> float:
+def _macs_per_second(device: torch.device, number: torch.dtype) -> float:
     side = PRODUCT[device.type]
-    a, b = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device, dtype=number) for _ in range(2))
     a @ b
     times = 10
     return times * side**3 / _timed(lambda: [a @ b for _ in range(times)], device)

@@ -13,21 +13,21 @@ from mult.evaluation.evaluator import DomainScores, evaluate
 from mult.files import atomic, read_json, write_json
 from mult.models import registry
 from mult.progress import Stopwatch
-from mult.training.trainer import device_of
+from mult.training.distributed import device_of
 
 
 def main(name: str) -> None:
     scale = params.load().scale
     folder = Path("runs") / name
     model, config = registry.load_model(folder)
-    about = {key: str(config[key]) for key in ("study", "attention", "reference", "seed", "scale")}
+    about = {key: str(config[key]) for key in ("study", "attention", "reference", "balancing", "seed", "scale")}
     about["tasks"] = "+".join(config["tasks"])
     trained_by = read_json(folder / "run.json")["mlflow_run_id"]
     tags = about | {"stage": "evaluate", "trained_by": trained_by}
     inputs = [Path("data") / domain for domain in scale.domains]
     with tracking.stage_run(f"score {name}", about, tags, inputs, context="evaluation") as tracked:
         clock = Stopwatch()
-        torch.set_num_threads(scale.training.threads)  # another number adds in another order
+        torch.set_num_threads(scale.hardware.threads)  # another number adds in another order
         with stage.working("scoring"):
             scores = evaluate(
                 model,
@@ -35,7 +35,7 @@ def main(name: str) -> None:
                 list(scale.domains),
                 Path("data"),
                 scale.score_batch,
-                device_of(scale.training),
+                device_of(scale.hardware),
                 scale.shifts,
             )
         for name, of in scores.items():

@@ -16,6 +16,7 @@ SECTIONS = {
     "affinity": "Which task helps which",
     "ablation": "With and without shared attention",
     "cross_domain": "On other domains",
+    "balancing": "How the tasks' losses are weighed",
 }
 
 

@@ -1,41 +1,58 @@
 """Train one run into runs/<run>: model.safetensors, model.json, history.csv and run.json.
 
 python -m pipelines train mult-shared-s0
+torchrun --nproc-per-node 2 -m pipelines train mult-shared-s0      the same, where hardware.processes is 2
 """
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
 import yaml
 
 from mult import params, runs, stage, tracking
 from mult.data.store import Split, open_split
+from mult.errors import UserError
 from mult.files import atomic, write_json
+from mult.process import die_with_parent
 from mult.runs import Run
+from mult.tasks import outputs
+from mult.training.checkpoint import FOLDER, Checkpoints, fingerprint
+from mult.training.distributed import World, joined, launch, must_launch
+
+Kept = dict[str, Any]  # what a checkpoint holds
+# What a checkpoint depends on besides parameters and data: what dvc.yaml's training stages depend on.
+CODE = tuple(
+    Path("src/mult") / name
+    for name in (
+        "runs.py", "tasks.py", "seeding.py", "data/store.py", "data/batches.py", "data/encoding.py", "data/augment.py",
+        "data/loader.py", "models", "baselines", "training",
+    )
+)  # fmt: skip
 
 
 def main(name: str) -> None:
     settings = params.load()
     run = runs.resolve(settings, name)
+    processes = 1 if run.model == "constant" else settings.scale.hardware.processes
+    if must_launch(processes):
+        launch("pipelines.train", [name], processes)
+        return
     home = Path("data") / settings.scale.train_domain
     data = {split: open_split(home, split) for split in ("train", "val")}
     config = model_config(settings, run, data["train"])
-    about = {
-        "study": run.study,
-        "tasks": "+".join(run.tasks),
-        "attention": run.attention,
-        "reference": run.reference,
-        "seed": str(run.seed),
-        "scale": settings.scale.name,
-    }
-    shown = about | {"lr": settings.scale.training.lr, "steps": settings.scale.training.steps}
-    with tracking.stage_run(name, shown, about | {"stage": "train"}, [home]) as tracked:
-        tracked.log_text(yaml.safe_dump(config, sort_keys=False), "config.yaml")
-        facts = fit(settings, run, config, data, tracked)
-        write_json(
-            Path("runs") / name / "run.json",
-            {"mlflow_run_id": tracked.id, "git_commit": tracking.git_commit()} | facts,
-        )
+    with joined(settings.scale.hardware) as (world, device):
+        checkpoints, kept = checkpoints_of(settings, config, data["train"].digest)
+        with _tracked(settings, config, home, kept, world) as tracked:
+            facts = fit(settings, run, config, data, tracked, (world, device), (checkpoints, kept))
+            if world.first:
+                about = {"mlflow_run_id": tracked.id, "git_commit": tracking.git_commit()}
+                write_json(Path("runs") / name / "run.json", about | facts)
+    if world.first:
+        checkpoints.remove()
 
 
 def model_config(settings: params.Params, run: Run, train: Split) -> dict:
@@ -49,6 +66,7 @@ def model_config(settings: params.Params, run: Run, train: Split) -> dict:
         "tasks": list(run.tasks),
         "attention": run.attention,
         "reference": run.reference,
+        "balancing": run.balancing,
         "seed": run.seed,
         "classes": list(train.classes),
         "train_domain": scale.train_domain,
@@ -60,41 +78,97 @@ def model_config(settings: params.Params, run: Run, train: Split) -> dict:
     }
 
 
-def fit(settings: params.Params, run: Run, config: dict, data: dict[str, Split], tracked: tracking.Run) -> dict:
-    """Train, keep the model and its history; returns what run.json says of the training."""
-    # Late, so that --help and errors in params.yaml come at once.
-    from mult.evaluation.metrics import Score
-    from mult.models import constant, cost, registry
-    from mult.tasks import outputs
-    from mult.training.consistency import Consistency
-    from mult.training.trainer import History, device_of, train
+def checkpoints_of(settings: params.Params, config: dict, data_digest: str) -> tuple[Checkpoints, Kept | None]:
+    """Where a run's checkpoints are, and what the newest of them holds."""
+    scale = settings.scale
+    losses = {task: settings.losses[task].model_dump() for task in config["tasks"]}
+    covered = [config, losses, scale.training.model_dump(), data_digest, torch.__version__]
+    folder = FOLDER / f"{scale.name}-{config['run']}" / fingerprint(covered, CODE)
+    checkpoints = Checkpoints(folder, scale.hardware.checkpoint_s)
+    return checkpoints, checkpoints.newest()
 
-    folder = Path("runs") / run.name
-    losses = {task: settings.losses[task] for task in run.tasks}
-    device = device_of(settings.scale.training)
+
+def _tracked(settings: params.Params, config: dict, home: Path, kept: Kept | None, world: World):
+    """The first process's MLflow run, gone on with where there is a checkpoint of it; others say nothing."""
+    if not world.first:
+        return nullcontext(tracking.Silent())
+    about = {key: str(config[key]) for key in ("study", "attention", "reference", "balancing", "seed", "scale")}
+    about["tasks"] = "+".join(config["tasks"])
+    shown = about | {"lr": settings.scale.training.lr, "steps": settings.scale.training.steps}
+    return tracking.stage_run(
+        config["run"],
+        shown,
+        about | {"stage": "train"},
+        [home],
+        texts={"config.yaml": yaml.safe_dump(config, sort_keys=False)},
+        resume=kept and kept["mlflow_run_id"],
+    )
+
+
+def fit(
+    settings: params.Params,
+    run: Run,
+    config: dict,
+    data: dict[str, Split],
+    tracked: tracking.Run,
+    place: tuple[World, torch.device],
+    begun: tuple[Checkpoints, Kept | None],
+) -> dict:
+    """Train, keep the model and its history; returns what run.json says of the training."""
+    # Late, so that errors in params.yaml come at once.
+    from mult.models import constant, cost, registry
+    from mult.training.trainer import History, train
+
+    (world, device), (checkpoints, kept) = place, begun
     if run.model == "constant":
         model, history = constant.fit(data["train"], outputs(run.tasks, len(config["classes"]))), History()
     else:
         model = registry.build(config)
-        classes, extra = len(config["classes"]), None
-        if run.consistency:
-            extra = Consistency(outputs(run.tasks, classes), run.consistency, run.seed)
         with stage.working("training"):
-            history = train(
+            trained = train(
                 model,
-                data,
-                losses,
-                settings.scale.training,
-                run.seed,
-                log=tracked.log,
-                scorer=lambda: Score(run.tasks, classes, only_main=True),
-                extra=extra,
-                label=run.name,
+                job_of(settings, run, data),
+                device,
+                world,
+                tracked.log,
+                checkpoints,
+                kept and kept["state"],
+                note={"mlflow_run_id": tracked.id},
             )
-    costs = {"params_m": cost.parameters_m(model), "gmacs": cost.gmacs(model, settings.scale.image_size)}
-    registry.save_model(folder, model, config | costs)
-    with atomic(folder / "history.csv", "w") as file:
-        # What is measured in seconds would differ each time.
-        columns = [c for c in pd.DataFrame(history.rows).columns if not c.startswith("time/")]
-        pd.DataFrame(history.rows, columns=columns or ["step"]).to_csv(file, index=False)
+        history = trained.history
+        if world.first:
+            model = registry.build(config)
+            model.load_state_dict(trained.weights)
+    if world.first:
+        costs = {"params_m": cost.parameters_m(model), "gmacs": cost.gmacs(model, settings.scale.image_size)}
+        registry.save_model(Path("runs") / run.name, model, config | costs)
+        with atomic(Path("runs") / run.name / "history.csv", "w") as file:
+            pd.DataFrame(history.rows, columns=None if history.rows else ["step"]).to_csv(file, index=False)
     return {"wall_s": history.seconds, "device": str(device), "best_step": history.best_step}
+
+
+def job_of(settings: params.Params, run: Run, data: dict[str, Split]):
+    """A run as the trainer wants it."""
+    from mult.baselines.consistency import Consistency
+    from mult.training.trainer import Job
+
+    classes = len(data["train"].classes)
+    extra = run.consistency and Consistency(outputs(run.tasks, classes), run.consistency, run.seed)
+    return Job(
+        data,
+        {task: settings.losses[task] for task in run.tasks},
+        classes,
+        settings.scale.training.model_copy(update={"balancing": run.balancing}),
+        settings.scale.hardware,
+        run.seed,
+        run.name,
+        extra,
+    )
+
+
+if __name__ == "__main__":  # one of several processes, under the lock of the one that started them
+    die_with_parent()
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -28,6 +28,11 @@ Attention = Literal[
     "self", "skip", "skip_lowrank", "shared", "shared_detached", "reference", "reference_skip", "joint", "mixture",
     "uniform", "bias_only", "frozen", "dea1", "dea2", "dea3", "dea4",
 ]  # fmt: skip
+# Keys of mult.training.balancing.METHODS; the same test.
+Method = Literal[
+    "fixed", "uncertainty", "dwa", "gradnorm", "pcgrad", "cagrad", "mgda", "upgrad", "nash_mtl", "imtl_g",
+    "aligned_mtl", "graddrop", "gradvac", "fairgrad", "dualproj", "famo", "geometric_mean", "imtl_l", "stch", "random",
+]  # fmt: skip
 LED = ("shared_detached", "reference", "reference_skip", "dea1", "dea2", "dea3", "dea4")  # need a reference task
 Stages = Annotated[list[Annotated[int, Field(ge=1, le=4)]], Field(max_length=4)]
 STRIDE, FINEST = 32, 4  # image pixels a cell of the coarsest and the finest of the encoder's four maps
@@ -70,6 +75,7 @@ class Changes(Section):
     relative_bias: bool | None = None
     open_padding: bool | None = None
     shared_stages: Stages | None = None
+    balancing: Method | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "Changes":
@@ -127,7 +133,7 @@ class Baselines(Section):
 class Loss(Section):
     """A task's loss and its weight in the sum."""
 
-    loss: Literal["cross_entropy", "l1", "rotate"]
+    loss: Literal["cross_entropy", "l1", "rotate", "silog", "berhu"]
     weight: NonNegative
 
 
@@ -149,22 +155,69 @@ class Encoder(Section):
         return self
 
 
+class Augment(Section):
+    """Random changes of the training images (mult.data.augment)."""
+
+    flip: bool
+    zoom: Annotated[float, Field(ge=1, le=4)]
+    colour: Share
+
+
 class Training(Section):
-    """One training, the same for every run of a scale."""
+    """What one training does, the same for every run of a scale; changing it retrains."""
 
     steps: PositiveInt
     batch_size: PositiveInt
-    validate_every: PositiveInt
+    validate_every: PositiveInt | Annotated[str, Field(pattern=r"^[1-9]\d{0,5} epochs?$")]
+    best_by: str
+    patience: Annotated[int, Field(ge=0)]
     lr: Positive
     weight_decay: NonNegative
     betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
     warmup_steps: Annotated[int, Field(ge=0)]
-    schedule: Literal["constant", "cosine", "poly"]
+    schedule: Literal["constant", "cosine", "poly", "one_cycle"]
     clip_norm: NonNegative
-    flip: bool
-    threads: PositiveInt
-    device: Literal["auto", "cpu", "cuda"]
+    ema: Share
+    balancing: Method
+    augment: Augment
     precision: Literal["float32", "bfloat16"]
+
+    @field_validator("best_by")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = ["loss", *(f"{task.short}_{task.metric}" for task in TASKS.values())]
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}")
+        return name
+
+    def validation_interval(self, images: int) -> int:
+        """Steps from one validation to the next, for ``images`` of training."""
+        if isinstance(self.validate_every, int):
+            return self.validate_every
+        return int(self.validate_every.split()[0]) * (images // self.batch_size)
+
+
+class Hardware(Section):
+    """How a training is computed: nothing here changes what is trained but for rounding, so nothing retrains."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: PositiveInt
+    processes: PositiveInt
+    shard: bool
+    part: Annotated[int, Field(ge=0)]
+    recompute: bool
+    compile: bool
+    channels_last: bool
+    workers: Annotated[int, Field(ge=0)]
+    checkpoint_s: NonNegative
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Hardware":
+        if self.shard and self.processes == 1:
+            raise ValueError("shard: true divides a model over processes; it needs processes above 1")
+        if self.shard and self.compile:
+            raise ValueError("shard and compile do not go together here; choose one")
+        return self
 
 
 class EmbeddedDomain(Section):
@@ -203,8 +256,9 @@ class Seeds(Section):
     single: Annotated[list[Seed], Field(min_length=1)]
     pair: Annotated[list[Seed], Field(min_length=1)]
     six: Annotated[list[Seed], Field(min_length=1)]
+    balancing: Annotated[list[Seed], Field(min_length=1)]
 
-    @field_validator("single", "pair", "six")
+    @field_validator("single", "pair", "six", "balancing")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
@@ -225,6 +279,8 @@ class Scale(Section):
     decoder: Decoder
     baselines: Baselines
     training: Training
+    hardware: Hardware
+    balancings: list[Method]
     score_batch: PositiveInt
 
     @model_validator(mode="after")
@@ -246,6 +302,13 @@ class Scale(Section):
             )
         if self.training.warmup_steps >= self.training.steps:
             raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
+        if self.hardware.shard and self.training.ema:
+            raise ValueError("training.ema: averaged weights are kept whole, which hardware.shard: true is to avoid")
+        if self.training.batch_size % self.hardware.processes:
+            raise ValueError(
+                f"training.batch_size: {self.training.batch_size} is no multiple of hardware.processes "
+                f"({self.hardware.processes}), among which it is divided"
+            )
         return self
 
 
@@ -264,6 +327,7 @@ class Params(Section):
     single: Changes
     pair: Changes
     pairs: list[str]
+    balancing: str
     variants: dict[Key, Changes]
     baselines: dict[Key, Baseline]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
@@ -290,7 +354,9 @@ class Params(Section):
         for task, loss in self.losses.items():
             if (task == "semseg") != (loss.loss == "cross_entropy"):
                 raise ValueError(f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not")
-        for part, others in (("variants", set()), ("baselines", {"pair", "mult", *self.variants})):
+            if loss.loss == "silog" and task != "depth":
+                raise ValueError(f"losses.{task}.loss: 'silog' compares logarithms of depths; it is for depth alone")
+        for part, others in (("variants", set()), ("baselines", {"pair", "mult", "balance", *self.variants})):
             if taken := ({"constant", "single"} | others) & getattr(self, part).keys():
                 raise ValueError(f"{part}: {min(taken)!r} has a meaning in the tables already; choose another name")
         for name, scale in self.scales.items():
@@ -308,6 +374,8 @@ class Params(Section):
                 raise ValueError(
                     f"{name}.attention: {part.attention} has a reference task, which not every {name} trains"
                 )
+        if self.balancing not in self.variants:
+            raise ValueError(f"balancing: {self.balancing!r} is none of the variants {', '.join(self.variants)}")
         for names in self.comparisons:
             if unknown := [name for name in names if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")

@@ -11,11 +11,14 @@ Item = TypeVar("Item")
 LOG_EVERY_S = 15.0  # a log that nobody watches needs no more
 
 
-def progress(items: Iterable[Item], label: str, total: int | None = None, unit: str = "") -> Iterator[Item]:
-    """Yield ``items`` and show on stderr how many are done and how long the rest will take."""
+def progress(
+    items: Iterable[Item], label: str, total: int | None = None, unit: str = "", done: int = 0
+) -> Iterator[Item]:
+    """Yield ``items`` and show on stderr how many are done, ``done`` before the first, and how long the rest takes."""
     total = len(items) if total is None and isinstance(items, Sized) else total
+    shown = {"desc": label, "total": total, "unit": unit, "initial": done}
     interval = 0.2 if sys.stderr.isatty() else LOG_EVERY_S
-    with tqdm(items, desc=label, total=total, unit=unit, mininterval=interval, delay=1.0, leave=False) as bar:
+    with tqdm(items, **shown, mininterval=interval, delay=1.0, leave=False) as bar:
         yield from bar
 
 

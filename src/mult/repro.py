@@ -125,7 +125,7 @@ def repro(jobs: int | None = None, scale_name: str | None = None) -> int:
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")
             return 0
-        cards = _visible_gpus() if scale.training.device != "cpu" else []
+        cards = _visible_gpus() if scale.hardware.device != "cpu" else []
         workers = jobs or (len(cards) or os.cpu_count() or 1)
         print(f"scale {scale.name}: {len(graph.needs)} stages to look at, {workers} at a time; logs in {LOGS}/")
         LOGS.mkdir(parents=True, exist_ok=True)

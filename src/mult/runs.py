@@ -4,6 +4,7 @@ constant-s0                no network: what predicts best without looking at the
 single-depth-s0            one task
 pair-depth+normal-s0       two tasks
 mult-shared-s1             all six, variant ``shared``, seed 1
+balance-pcgrad-s0          all six, the tasks' gradients balanced by PCGrad
 cnn-single-edges-s0        a baseline with one task
 mtan-six-s0                a baseline with all six
 """
@@ -21,10 +22,11 @@ class Run:
     """One training, resolved: everything that its stage needs to know.
 
     Attributes:
-        study: constant, single, pair, six or baseline.
+        study: constant, single, pair, six, balancing or baseline.
         model: name in the registry of models.
         encoder: that section of params.yaml.
         decoder: the decoder's settings with the variant's changes applied.
+        balancing: how the tasks' losses are weighed against each other (mult.training.balancing).
         consistency: settings of that extra loss, if it has one.
     """
 
@@ -37,6 +39,7 @@ class Run:
     seed: int
     encoder: dict[str, Any] = field(hash=False)
     decoder: dict[str, Any] = field(hash=False)
+    balancing: str = "fixed"
     consistency: Consistency | None = None
 
 
@@ -48,6 +51,7 @@ def names(params: Params) -> list[str]:
         *(f"single-{task}-s{seed}" for task in params.tasks for seed in seeds.single),
         *(f"pair-{pair}-s{seed}" for pair in params.pairs for seed in seeds.pair),
         *(f"mult-{variant}-s{seed}" for variant in params.variants for seed in seeds.six),
+        *(f"balance-{method}-s{seed}" for method in params.scale.balancings for seed in seeds.balancing),
         *params.scale.baselines.runs,
     ]
 
@@ -60,7 +64,7 @@ def resolve(params: Params, name: str) -> Run:
     """
     if name in params.scale.baselines.runs:
         return _baseline(params, name)
-    found = re.fullmatch(r"(constant|(single|pair|mult)-(.+))-s(\d+)", name)
+    found = re.fullmatch(r"(constant|(single|pair|mult|balance)-(.+))-s(\d+)", name)
     if not found:
         raise UserError(
             f"run {name!r}: no such name; it looks like single-depth-s0, pair-depth+normal-s0, mult-shared-s0"
@@ -68,15 +72,30 @@ def resolve(params: Params, name: str) -> Run:
     kind, what, seed = found[2] or "constant", found[3], int(found[4])
     if kind == "constant":
         return Run(name, "constant", "constant", tuple(params.tasks), "none", "none", seed, {}, {})
-    choices = {"single": params.tasks, "pair": params.pairs, "mult": list(params.variants)}[kind]
+    choices = {
+        "single": params.tasks,
+        "pair": params.pairs,
+        "mult": list(params.variants),
+        "balance": params.scale.balancings,
+    }[kind]
     if what not in choices:
         raise UserError(f"run {name!r}: {what!r} is none of {', '.join(choices)}")
-    changes = {"single": params.single, "pair": params.pair}.get(kind) or params.variants[what]
-    tasks = tuple(params.tasks) if kind == "mult" else tuple(what.split("+"))
-    study = "six" if kind == "mult" else kind
-    decoder = params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True)
-    encoder = params.scale.encoder.model_dump()
-    return Run(name, study, "mult", tasks, changes.attention, changes.reference or "none", seed, encoder, decoder)
+    variant = params.balancing if kind == "balance" else what
+    changes = {"single": params.single, "pair": params.pair}.get(kind) or params.variants[variant]
+    tasks = tuple(what.split("+")) if kind in ("single", "pair") else tuple(params.tasks)
+    method = what if kind == "balance" else changes.balancing or params.scale.training.balancing
+    return Run(
+        name=name,
+        study={"mult": "six", "balance": "balancing"}.get(kind, kind),
+        model="mult",
+        tasks=tasks,
+        attention=changes.attention,
+        reference=changes.reference or "none",
+        seed=seed,
+        encoder=params.scale.encoder.model_dump(),
+        decoder=params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True, exclude={"balancing"}),
+        balancing=method if len(tasks) > 1 else "fixed",
+    )
 
 
 def _baseline(params: Params, name: str) -> Run:
@@ -87,7 +106,16 @@ def _baseline(params: Params, name: str) -> Run:
     decoder = {"width": scale.width, "dropout": scale.dropout} | settings.model_dump(
         include={"base", "groups"}, exclude_none=True
     )
-    encoder = scale.encoder.model_dump()
     return Run(
-        name, "baseline", settings.model, tasks, "none", "none", int(seed), encoder, decoder, settings.consistency
+        name=name,
+        study="baseline",
+        model=settings.model,
+        tasks=tasks,
+        attention="none",
+        reference="none",
+        seed=int(seed),
+        encoder=scale.encoder.model_dump(),
+        decoder=decoder,
+        balancing=params.scale.training.balancing if len(tasks) > 1 else "fixed",
+        consistency=settings.consistency,
     )

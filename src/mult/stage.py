@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from mult.errors import UserError
@@ -19,12 +19,14 @@ WORK = STATE / "work"  # what each stage's last run did, for the summary of `mul
 def run(script: str, arguments: Sequence[str]) -> int:
     """Call ``pipelines.<script>.main`` with ``arguments`` as the only process at it; returns the exit code.
 
-    A user's mistake becomes one line on stderr and code 1.
+    A user's mistake becomes one line on stderr and code 1. Of several processes that torchrun has started the first
+    holds the lock for all.
     """
     die_with_parent()
+    first = os.environ.get("RANK", "0") == "0"
     try:
         main = _main_of(script, arguments)
-        with alone("-".join([script, *arguments])):
+        with alone("-".join([script, *arguments])) if first else nullcontext():
             main(*arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,6 +7,8 @@ keypoints2d and [0, 0.08] for edge_texture (StanfordVL/taskonomy).
 
 from dataclasses import dataclass
 
+MIN_DEPTH_M = 1e-3  # a predicted depth below it counts as that much: ratios of depths need positive ones
+
 
 @dataclass(frozen=True)
 class Task:

@@ -56,23 +56,31 @@ def connect():
             raise UserError(f"MLflow's store {store_uri()}: {text}; start it, or unset MLFLOW_TRACKING_URI") from None
 
 
+class Silent:
+    """In place of a run, for a process that is not the one to speak."""
+
+    id = ""
+
+    def log(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Say nothing."""
+
+
 class Run:
     """One MLflow run while its stage works."""
 
-    def __init__(self, client, run_id: str):
-        self._client, self.id = client, run_id
+    def __init__(self, client, run_id: str, logged: int = -1):
+        """``logged``: the last step whose figures the store has already; MLflow would keep a second point of it."""
+        self._client, self.id, self._logged = client, run_id, logged
 
     def log(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log the figures of one step in one call; what is not finite is left out, for stores turn it into numbers."""
         from mlflow.entities import Metric
 
+        if step <= self._logged:
+            return
         now = int(time.time() * 1000)
         entries = [Metric(key, value, now, step) for key, value in metrics.items() if math.isfinite(value)]
         self.tell(self._client.log_batch, self.id, metrics=entries)
-
-    def log_text(self, text: str, name: str) -> None:
-        """Keep ``text`` as the artifact ``name``."""
-        self.tell(self._client.log_text, self.id, text, name)
 
     def tell(self, call: Callable, *arguments: object, **named: object) -> None:
         """Call MLflow; a store that fails in the middle of a run costs a warning, never the run."""
@@ -91,6 +99,8 @@ def stage_run(
     tags: Mapping[str, str],
     inputs: Sequence[Path | str] = (),
     context: str = "training",
+    texts: Mapping[str, str] | None = None,
+    resume: str | None = None,
 ) -> Iterator[Run]:
     """An MLflow run for the current DVC stage (``name`` where there is none); ended as the block ends.
 
@@ -99,10 +109,30 @@ def stage_run(
         tags: further tags; DVC's stage, the inputs' digests and the state of the code are added.
         inputs: paths of the stage's data, as DVC knows them.
         context: of the data in MLflow's Dataset column.
+        texts: artifacts, by name.
+        resume: id of a run of the same stage that was killed and goes on; where the store has lost it, a new one.
     """
     client, experiment = connect()
     stage = os.environ.get("DVC_STAGE", name)
-    _supersede(client, experiment, stage, tags.get("scale", ""))
+    old = _found(client, resume)
+    _supersede(client, experiment, stage, tags.get("scale", ""), resume if old else None)
+    if old:
+        client.update_run(resume, "RUNNING")
+        tracked = Run(client, resume, _last_step(client, resume))
+    else:
+        tracked = _begun(client, experiment, name, stage, params, tags, inputs, context)
+        for artifact, text in (texts or {}).items():
+            tracked.tell(client.log_text, tracked.id, text, artifact)
+    try:
+        yield tracked
+    except BaseException:
+        tracked.tell(client.set_terminated, tracked.id, "FAILED")
+        raise
+    tracked.tell(client.set_terminated, tracked.id, "FINISHED")
+
+
+def _begun(client, experiment: str, name: str, stage: str, params, tags, inputs, context: str) -> Run:
+    """A new run with all that is known of it before the work; arguments as of ``stage_run``."""
     digests = dvc_digests(inputs)
     about = {
         "mlflow.note.content": f"Stage `{stage}`. Run it again: `dvc repro --single-item {stage}`",
@@ -113,13 +143,23 @@ def stage_run(
     run = client.create_run(experiment, run_name=name, tags={**about, **state, **code_state(), **tags})
     client.log_batch(run.info.run_id, params=_params(params))
     _log_inputs(client, run.info.run_id, digests, context)
-    tracked = Run(client, run.info.run_id)
+    return Run(client, run.info.run_id)
+
+
+def _found(client, run_id: str | None) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    if run_id is None:
+        return False
     try:
-        yield tracked
-    except BaseException:
-        tracked.tell(client.set_terminated, tracked.id, "FAILED")
-        raise
-    tracked.tell(client.set_terminated, tracked.id, "FINISHED")
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def _last_step(client, run_id: str) -> int:
+    keys = client.get_run(run_id).data.metrics
+    return max((point.step for key in list(keys)[:1] for point in client.get_metric_history(run_id, key)), default=-1)
 
 
 def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
@@ -182,9 +222,11 @@ def mark_current(run_ids: Collection[str], scale: str) -> None:
         token = page.token or ""
 
 
-def _supersede(client, experiment: str, stage: str, scale: str) -> None:
+def _supersede(client, experiment: str, stage: str, scale: str, kept: str | None) -> None:
     for old in client.search_runs([experiment], f"tags.`dvc.stage` = '{stage}'"):
         tags = old.data.tags
+        if old.info.run_id == kept:
+            continue
         if tags.get("scale", "") == scale and tags.get("dvc.current") == "yes":
             client.set_tag(old.info.run_id, "dvc.current", "no")
         if old.info.status == "RUNNING":

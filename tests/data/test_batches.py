@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mult.data.batches import order_of_step, read
+from mult.data.batches import gather, order_of_step, read
 from mult.data.store import open_split
 from mult.tasks import TASKS
 
@@ -36,15 +36,14 @@ def test_what_has_no_value_is_masked(split):
     assert batch.masks["edges"].all()
 
 
-def test_a_flip_mirrors_everything_and_turns_normals(split):
-    plain, flipped = read(split, list(TASKS), [1]), read(split, list(TASKS), [1], np.array([True]))
-    torch.testing.assert_close(flipped.rgb, plain.rgb.flip(-1))
-    for task in TASKS:
-        assert torch.equal(flipped.masks[task], plain.masks[task].flip(-1)), task
-        expected = plain.targets[task].flip(-1)
-        if task == "normal":
-            expected = expected * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
-        torch.testing.assert_close(flipped.targets[task], expected)
+def test_bytes_are_gathered_for_the_tasks_alone(split):
+    codes = gather(split, ["depth", "normal"], [2, 0])
+    assert list(codes) == ["rgb", "depth_zbuffer", "normal", "mask_valid"]
+    assert codes["depth_zbuffer"].dtype == torch.int16
+    assert sum(tensor.nbytes for tensor in codes.values()) == 2 * 32 * 32 * (3 + 2 + 3 + 1)
+    whole, cut = read(split, list(TASKS), [2, 0]), read(split, list(TASKS), [5, 2, 0])[1:]
+    assert torch.equal(whole.rgb, cut.rgb)
+    assert torch.equal(whole.only(["depth"]).targets["depth"], cut.targets["depth"])
 
 
 @given(st.integers(1, 50), st.integers(1, 12), st.integers(0, 2**31))
@@ -53,17 +52,12 @@ def test_every_pass_shows_each_image_once(images, batch_size, seed):
         return
     steps = images // batch_size
     for this_pass in (0, 3):
-        seen = np.concatenate(
-            [order_of_step(images, batch_size, this_pass * steps + i, seed, True)[0] for i in range(steps)]
-        )
+        seen = np.concatenate([order_of_step(images, batch_size, this_pass * steps + i, seed) for i in range(steps)])
         assert len(set(seen.tolist())) == len(seen) == steps * batch_size
 
 
 def test_order_depends_on_seed_and_step_alone():
-    first = order_of_step(100, 10, 17, 5, True)
-    order_of_step(100, 10, 3, 1, True)
-    again = order_of_step(100, 10, 17, 5, True)
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
-    assert not np.array_equal(first[0], order_of_step(100, 10, 17, 6, True)[0])
-    assert not order_of_step(100, 10, 17, 5, False)[1].any()
+    first = order_of_step(100, 10, 17, 5)
+    order_of_step(100, 10, 3, 1)
+    np.testing.assert_array_equal(first, order_of_step(100, 10, 17, 5))
+    assert not np.array_equal(first, order_of_step(100, 10, 17, 6))

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mult.baselines import BASELINES
 from mult.data.batches import Batch, read
 from mult.data.classes import VOID
 from mult.data.prepare import prepare
 from mult.data.store import Split, open_split
 from mult.models.attention import VARIANTS
-from mult.models.baselines import BASELINES
 from mult.models.block import FORMS
 from mult.models.constant import fit
 from mult.models.registry import MODELS

@@ -15,17 +15,20 @@ from torch import nn
 from mult.bench.report import write_bench
 from mult.data.batches import Batch
 from mult.errors import UserError
-from mult.memory import keep_freed_memory
 from mult.models.cost import gmacs, parameters_m
 from mult.models.mult import MulT
 from mult.params import Params
 from mult.progress import progress
 from mult.tasks import outputs
-from mult.training.trainer import device_of, optimiser_of, update
+from mult.training.balancing import balancing
+from mult.training.distributed import device_of
+from mult.training.step import Step, autocast
+from mult.training.trainer import prepare
 
 CLASSES = 17  # of the rooms, void included
 PRODUCT = {"cpu": 1024, "cuda": 8192}  # side of the square matrices that say what this machine's products reach
 FORMS = ("fast", "loop")
+WARM = 4  # steps after which no more memory is taken from the system
 ROOT = Path()  # the project's folder, where tests/reference is
 
 
@@ -51,17 +54,16 @@ def bench(
         training = settings.scale.training.model_copy(update={"precision": precision})
         settings = settings.model_copy(update={"scale": settings.scale.model_copy(update={"training": training})})
     scale = settings.scale
-    device = device_of(scale.training)
-    torch.set_num_threads(scale.training.threads)
-    keep_freed_memory()  # as a training does
+    device = device_of(scale.hardware)
     images = batch or scale.training.batch_size
     number = getattr(torch, scale.training.precision)
     cases = {(v, form): _Case(settings, v, form, images, device, compiled) for v in variants for form in FORMS}
     steps: dict = {case: [] for case in cases}
     looks: dict = {case: [] for case in cases}
     peaks = []
-    for case in cases.values():  # first calls allocate and, where asked, compile
-        _timed(case.step, device), _timed(case.look, device)
+    for case in cases.values():  # first calls take memory from the system and, where asked, compile
+        for _ in range(WARM):
+            case.step(), case.look()
     for turn in progress(range(rounds), "bench model", unit="round"):
         names = list(cases)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:  # whoever is first has cold caches
@@ -111,23 +113,25 @@ class _Case:
     def __init__(
         self, settings: Params, variant: str, form: str, images: int, device: torch.device, compiled: bool = False
     ):
-        self.model = _model(settings, variant, form).to(device).train()
+        self.model = _model(settings, variant, form)
+        prepare(self.model, settings.scale.hardware, device)
         self.params_m = parameters_m(self.model)
         self.gmacs = gmacs(_model(settings, variant, "fast"), settings.scale.image_size)
-        self.call: nn.Module = torch.compile(self.model) if compiled and form == "fast" else self.model
-        self.settings, self.losses = settings.scale.training, settings.losses
-        self.optimiser = optimiser_of(self.model, self.settings)
+        self.settings = settings.scale.training
         self.batch = _noise(settings, images).to(device)
+        hardware = settings.scale.hardware.model_copy(update={"compile": compiled and form == "fast", "part": 0})
+        fixed = balancing("fixed", settings.tasks, 1, device)
+        self.one_step = Step(self.model, settings.losses, self.settings, hardware, fixed)
 
     def step(self) -> None:
         self.model.train()
-        update(self.call, self.optimiser, self.batch, self.losses, self.settings)
+        self.one_step(self.batch, 0, 0)
 
     @torch.no_grad()
     def look(self) -> None:
         self.model.eval()
-        with torch.autocast(self.batch.rgb.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            self.call(self.batch.rgb)
+        with autocast(self.batch.rgb.device, self.settings):
+            self.one_step.outputs(self.batch.rgb)
 
 
 def _model(settings: Params, variant: str, form: str) -> MulT:
@@ -199,7 +203,6 @@ def _memory_mb(settings: Params, variant: str, form: str, images: int, device: t
 def _memory_of_child(settings: Params, variant: str, form: str, images: int, root: Path) -> float:
     global ROOT
     ROOT = root
-    torch.set_num_threads(1)
     _model(settings, "uniform", "fast")  # what the first model loads is no memory of this one
     before = _peak_kib()
     case = _Case(settings, variant, form, images, torch.device("cpu"))

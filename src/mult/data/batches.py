@@ -1,6 +1,10 @@
-"""From stored labels to what a network trains on: targets and masks, in an order that the seed alone decides."""
+"""From stored labels to what a network trains on: targets and masks.
 
-from collections.abc import Sequence
+``gather`` copies an image's stored codes, a few bytes a pixel; ``decode`` makes targets of them on whatever device they
+are, so that a GPU is sent bytes and does the arithmetic.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +16,8 @@ from mult.data.encoding import CODE_RANGE, DEPTH_UNITS, NO_DEPTH, NO_NORMAL
 from mult.data.store import Split
 from mult.seeding import seed_of
 from mult.tasks import TASKS
+
+Codes = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -28,30 +34,55 @@ class Batch:
     targets: dict[str, Tensor]
     masks: dict[str, Tensor]
 
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def __getitem__(self, images: slice) -> "Batch":
+        """Some of the images."""
+        cut = lambda tensors: {k: v[images] for k, v in tensors.items()}  # noqa: E731
+        return Batch(self.rgb[images], cut(self.targets), cut(self.masks))
+
+    def only(self, tasks: Sequence[str]) -> "Batch":
+        """With the targets of ``tasks`` and no others."""
+        return Batch(self.rgb, {t: self.targets[t] for t in tasks}, {t: self.masks[t] for t in tasks})
+
     def to(self, device: torch.device) -> "Batch":
         """The same on ``device``."""
-        move = lambda tensors: {k: v.to(device, non_blocking=True) for k, v in tensors.items()}  # noqa: E731
-        return Batch(self.rgb.to(device, non_blocking=True), move(self.targets), move(self.masks))
+        move = lambda tensors: {k: v.to(device) for k, v in tensors.items()}  # noqa: E731
+        return Batch(self.rgb.to(device), move(self.targets), move(self.masks))
 
 
-def read(split: Split, tasks: Sequence[str], indices: Sequence[int], flips: np.ndarray | None = None) -> Batch:
-    """Decode images ``indices`` of ``split`` for ``tasks``; ``flips`` (B,) says which are mirrored left to right."""
+def read(split: Split, tasks: Sequence[str], indices: Sequence[int]) -> Batch:
+    """Images ``indices`` of ``split`` with the targets of ``tasks``."""
+    return decode(gather(split, tasks, indices), tasks)
+
+
+def gather(split: Split, tasks: Sequence[str], indices: Sequence[int]) -> dict[str, Tensor]:
+    """Stored codes (B, H, W[, 3]) of the labels that ``tasks`` need; 16-bit ones as int16 with the same bits.
+
+    PyTorch does hardly anything with unsigned 16-bit numbers.
+    """
     order = np.asarray(indices)
-
-    def stored(label: str) -> np.ndarray:
-        images = np.array(split.arrays[label][order])
-        if flips is not None and flips.any():
-            images[flips] = images[flips][:, :, ::-1]
-        return images
-
-    targets, masks = {}, {}
-    for task in tasks:
-        targets[task], masks[task] = _DECODERS[task](stored, flips)
-    return Batch(_planes(stored("rgb")) / 255, targets, masks)
+    labels = dict.fromkeys(["rgb", *(label for task in tasks for label in _LABELS[task])])
+    stored = {label: np.array(split.arrays[label][order]) for label in labels}
+    return {
+        label: torch.from_numpy(codes.view(np.int16) if codes.dtype == np.uint16 else codes)
+        for label, codes in stored.items()
+    }
 
 
-def order_of_step(images: int, batch_size: int, step: int, seed: int, flip: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (B,) and flips (B,) of training step ``step``: shuffled anew each pass, the last short batch left out.
+def decode(codes: Codes, tasks: Sequence[str]) -> Batch:
+    """What ``gather`` gave, on any device, as pictures and targets in training units."""
+    decoded = {task: _DECODERS[task](codes) for task in tasks}
+    return Batch(
+        _planes(codes["rgb"]) / 255,
+        {task: target for task, (target, _) in decoded.items()},
+        {task: mask for task, (_, mask) in decoded.items()},
+    )
+
+
+def order_of_step(images: int, batch_size: int, step: int, seed: int) -> np.ndarray:
+    """Indices (B,) of training step ``step``: shuffled anew each pass, the last short batch left out.
 
     Depends on the seed and the step alone, so every run of one seed sees the same images, and a resumed run goes on
     with the batch that it would have had.
@@ -59,50 +90,54 @@ def order_of_step(images: int, batch_size: int, step: int, seed: int, flip: bool
     steps_a_pass = images // batch_size
     this_pass, place = divmod(step, steps_a_pass)
     order = np.random.default_rng(seed_of(seed, "order", this_pass)).permutation(images)
-    chosen = order[place * batch_size : (place + 1) * batch_size]
-    flips = np.random.default_rng(seed_of(seed, "flip", step)).random(batch_size) < 0.5
-    return chosen, flips if flip else np.zeros(batch_size, bool)
+    return order[place * batch_size : (place + 1) * batch_size]
 
 
-def _planes(images: np.ndarray) -> Tensor:
-    """(B, H, W[, C]) of any integer type to float32 (B, C, H, W)."""
-    if images.ndim == 3:
-        images = images[..., None]
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32))
+def _planes(codes: Tensor) -> Tensor:
+    """(B, H, W[, C]) codes to float32 (B, C, H, W)."""
+    if codes.dtype == torch.int16:
+        codes = codes.int() & 0xFFFF
+    if codes.ndim == 3:
+        return codes[:, None].float()
+    return codes.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def _semseg(stored, flips) -> tuple[Tensor, Tensor]:
-    ids = torch.from_numpy(stored("segment_semantic").astype(np.int64))
+def _semseg(codes: Codes) -> tuple[Tensor, Tensor]:
+    ids = codes["segment_semantic"].long()
     return ids, (ids != VOID)[:, None]
 
 
-def _depth(stored, flips) -> tuple[Tensor, Tensor]:
-    code = _planes(stored("depth_zbuffer"))
+def _depth(codes: Codes) -> tuple[Tensor, Tensor]:
+    code = _planes(codes["depth_zbuffer"])
     return code / (DEPTH_UNITS * TASKS["depth"].scale), code != NO_DEPTH
 
 
-def _normal(stored, flips) -> tuple[Tensor, Tensor]:
-    code = stored("normal")
-    valid = (code != NO_NORMAL).any(-1) & (stored("mask_valid") > 0)
-    normal = _planes(code) / 127.5 - 1
-    if flips is not None:
-        normal[torch.from_numpy(flips), 0] *= -1  # a mirrored surface faces the other way
-    normal = torch.nn.functional.normalize(normal, dim=1)
-    return normal, torch.from_numpy(valid)[:, None]
+def _normal(codes: Codes) -> tuple[Tensor, Tensor]:
+    code = codes["normal"]
+    valid = (code != NO_NORMAL).any(-1) & (codes["mask_valid"] > 0)
+    return torch.nn.functional.normalize(_planes(code) / 127.5 - 1, dim=1), valid[:, None]
 
 
-def _reshading(stored, flips) -> tuple[Tensor, Tensor]:
-    return _planes(stored("reshading")) / 255, _planes(stored("mask_valid")) > 0
+def _reshading(codes: Codes) -> tuple[Tensor, Tensor]:
+    return _planes(codes["reshading"]) / 255, codes["mask_valid"][:, None] > 0
 
 
-def _heat_map(label: str, task: str):
-    def decode(stored, flips) -> tuple[Tensor, Tensor]:
-        target = _planes(stored(label)) / (CODE_RANGE * TASKS[task].scale)
+def _heat_map(label: str, task: str) -> Callable[[Codes], tuple[Tensor, Tensor]]:
+    def decoder(codes: Codes) -> tuple[Tensor, Tensor]:
+        target = _planes(codes[label]) / (CODE_RANGE * TASKS[task].scale)
         return target, torch.ones_like(target, dtype=torch.bool)
 
-    return decode
+    return decoder
 
 
+_LABELS = {
+    "semseg": ["segment_semantic"],
+    "depth": ["depth_zbuffer"],
+    "normal": ["normal", "mask_valid"],
+    "reshading": ["reshading", "mask_valid"],
+    "keypoints": ["keypoints2d"],
+    "edges": ["edge_texture"],
+}
 _DECODERS = {
     "semseg": _semseg,
     "depth": _depth,

@@ -13,13 +13,12 @@ from torch import Tensor
 
 from mult.data.batches import Batch
 from mult.data.classes import VOID
-from mult.tasks import TASKS
+from mult.tasks import MIN_DEPTH_M, TASKS
 
 Figures = dict[str, float]
 ANGLES_DEG = (11.25, 22.5, 30.0)
 # Angles are counted in bins this wide, so that the median needs no list of all pixels; the error is half a bin.
 ANGLE_BIN_DEG = 0.01
-MIN_DEPTH_M = 1e-3  # ratios of depths need positive ones
 
 
 class Metric:
@@ -203,8 +202,7 @@ class Map(Metric):
 class Score:
     """The figures of several tasks at once, named ``<task>_<figure>``."""
 
-    def __init__(self, tasks: Sequence[str], classes: int, mapping: np.ndarray | None = None, only_main: bool = False):
-        self.only_main = only_main
+    def __init__(self, tasks: Sequence[str], classes: int, mapping: np.ndarray | None = None):
         self.metrics: dict[str, Metric] = {t: _make(t, classes, mapping) for t in tasks}
 
     def update(self, predictions: Mapping[str, Tensor], batch: Batch) -> None:
@@ -213,12 +211,9 @@ class Score:
             metric.update(predictions[task], batch.targets[task], batch.masks[task])
 
     def compute(self) -> Figures:
-        """Every figure, or each task's main one."""
+        """Every figure."""
         return {
-            f"{task}_{name}": value
-            for task, metric in self.metrics.items()
-            for name, value in metric.compute().items()
-            if not self.only_main or name == TASKS[task].metric
+            f"{task}_{name}": value for task, metric in self.metrics.items() for name, value in metric.compute().items()
         }
 
 

@@ -54,7 +54,7 @@ def _rows(folder: Path, scale: str) -> list[dict]:
         "attention": model["attention"],
         "reference": model["reference"],
         "tasks": "+".join(model["tasks"]),
-        "balancing": "fixed",
+        "balancing": model["balancing"],
         "scale": scale,
         "seed": model["seed"],
         "params_m": model["params_m"],

@@ -63,6 +63,21 @@ def ablation(results: pd.DataFrame, comparisons: Sequence[tuple[str, str]]) -> p
     return pd.DataFrame(table, columns=["comparison", "domain", "task", "gain", "least", "greatest", "seeds"])
 
 
+def balancing(results: pd.DataFrame, variant: str, domain: str) -> pd.DataFrame:
+    """Gain in % a task of each balancing method over the variant as it is: means over seeds, and their mean over tasks.
+
+    Columns: balancing, one a task, mean, seeds.
+    """
+    rows = main_figures(results, domain)
+    table = []
+    for stem in dict.fromkeys(without_seed(rows[rows["study"] == "balancing"])):
+        gains = paired_gains(rows, stem, f"mult-{variant}")
+        of_task = gains.groupby("short")["gain"].mean().reindex(list(TASKS))
+        row = {"balancing": stem.removeprefix("balance-")} | {f"{task} gain": g for task, g in of_task.items()}
+        table.append(row | {"mean gain": of_task.mean(), "seeds": gains["seed"].nunique()})
+    return pd.DataFrame(table, columns=["balancing", *(f"{task} gain" for task in TASKS), "mean gain", "seeds"])
+
+
 def verdict(table: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
     """Of each comparison in an ablation table: in how many rows every seed gains, every seed loses, and neither."""
     out = {}

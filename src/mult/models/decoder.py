@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mult.models.block import Block, forms
 from mult.models.initialise import seeded
@@ -44,6 +45,7 @@ class Stage(nn.Module):
     ):
         """``shared``: whether the map is of the variant here; elsewhere each task makes its own from the skip."""
         super().__init__()
+        self.recompute = False  # see mult.models.recompute
         self.window, self.open_padding, self.skip = window, options["open_padding"], options["skip"]
         attention = options["attention"] if shared else "skip"
         self.join = (
@@ -69,6 +71,11 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Streams (T, B, H, W, C) and the encoder's map (B, H, W, C) to streams."""
+        if self.recompute and self.training:
+            return checkpoint(self._forward, x, skip, use_reentrant=False)
+        return self._forward(x, skip)
+
+    def _forward(self, x: Tensor, skip: Tensor) -> Tensor:
         height, width = skip.shape[1:3]
         cut: Windows | None = None
         for block in self.blocks:

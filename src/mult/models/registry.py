@@ -13,13 +13,9 @@ from torch import nn
 
 from mult.errors import UserError
 from mult.files import atomic, read_json, sha256, write_json
-from mult.models.baselines import BASELINES
 from mult.models.constant import Constant
 from mult.models.mult import MulT
 from mult.tasks import outputs
-
-# Networks by name, each made from (channels a task, image size, encoder, decoder, seed).
-MODELS: dict[str, type[nn.Module]] = {"mult": MulT} | BASELINES
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
@@ -28,7 +24,16 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     if config["model"] == "constant":
         return Constant(channels)
     settings = (config["image_size"], config["encoder"], config["decoder"], config["seed"])
-    return MODELS[config["model"]](channels, *settings)
+    return _network(config["model"])(channels, *settings)
+
+
+def _network(name: str) -> type[nn.Module]:
+    """What is made from (channels a task, image size, encoder, decoder, seed)."""
+    if name == "mult":
+        return MulT
+    from mult.baselines import BASELINES  # here, so that MulT's trainings do not depend on them
+
+    return BASELINES[name]
 
 
 def save_model(folder: Path | str, model: nn.Module, config: Mapping[str, Any]) -> None:

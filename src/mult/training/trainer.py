@@ -1,188 +1,184 @@
 """The training loop."""
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mult.data.batches import Batch, order_of_step, read
+from mult import params
+from mult.data.loader import TrainingBatches, batches_in_order
 from mult.data.store import Split
 from mult.errors import UserError
 from mult.memory import keep_freed_memory
-from mult.models.stacked import TaskNorm
-from mult.params import Loss, Training
+from mult.models.recompute import recompute
+from mult.params import Hardware, Training
 from mult.progress import Stopwatch, progress
-from mult.seeding import seed_of
+from mult.tasks import TASKS
+from mult.training.balancing import balancing
+from mult.training.checkpoint import Checkpoints
+from mult.training.distributed import World
 from mult.training.losses import LOSSES
 from mult.training.schedule import factor
-
-Metrics = dict[str, float]
-# Scores predictions of the validation split: (batches of prediction and truth) -> figures by name.
-Scorer = Callable[[], "RunningScore"]
-
-
-class RunningScore:
-    """What the loop asks of a scorer: see every batch, then give the figures."""
-
-    def update(self, predictions: Mapping[str, Tensor], batch: Batch) -> None: ...
-
-    def compute(self) -> Metrics:
-        return {}
+from mult.training.scores import Scores
+from mult.training.state import History, Metrics, State
+from mult.training.step import Step, autocast, full
 
 
-@dataclass
-class History:
-    """What a training leaves besides its weights: one row a validation."""
+@dataclass(frozen=True)
+class Job:
+    """One training.
 
-    rows: list[Metrics] = field(default_factory=list)
-    best_step: int = 0
-    seconds: float = 0.0
+    Attributes:
+        data: splits ``train`` and ``val``.
+        losses: the tasks, with each one's loss and weight.
+        classes: of semseg, void included.
+        seed: two trainings of one seed see the same images in the same order, and their encoders the same random
+            numbers.
+        label: its name in messages.
+        extra: a loss of (predictions, targets, masks) that is added, with weights of its own to be trained.
+    """
+
+    data: Mapping[str, Split]
+    losses: Mapping[str, params.Loss]
+    classes: int
+    settings: Training
+    hardware: Hardware
+    seed: int
+    label: str = "train"
+    extra: nn.Module | None = None
 
 
-def device_of(settings: Training) -> torch.device:
-    """The device that ``training.device`` means on this machine."""
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("training.device: cuda: no GPU is to be seen here; write auto or cpu")
-    name = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+@dataclass(frozen=True)
+class Trained:
+    """The best weights by name, whole, and how they came to be."""
+
+    weights: dict[str, Tensor]
+    history: History
 
 
 def train(
     model: nn.Module,
-    data: Mapping[str, Split],
-    losses: Mapping[str, Loss],
-    settings: Training,
-    seed: int,
+    job: Job,
+    device: torch.device,
+    world: World = World(),  # noqa: B008
     log: Callable[[Metrics, int], None] = lambda metrics, step: None,
-    scorer: Scorer = RunningScore,
-    extra: nn.Module | None = None,
-    label: str = "train",
-) -> History:
-    """Train ``model`` on ``data["train"]``; it ends with the weights that had the lowest loss on ``data["val"]``.
+    checkpoints: Checkpoints | None = None,
+    start: Mapping[str, Any] | None = None,
+    note: Mapping[str, Any] | None = None,
+) -> Trained:
+    """Train ``model`` and give the weights that were the best on the validation split.
 
-    ``losses`` names the tasks, with each one's loss and weight; ``log`` gets the figures of each validation and its
-    step; ``scorer`` makes what computes further validation figures from predictions; ``extra`` is a loss of
-    (predictions, targets, masks) that is added, with weights of its own to be trained. Two models trained with one
-    seed see the same images in the same order, and their encoders the same random numbers.
+    ``log`` gets the figures of each validation and its step; ``checkpoints`` are written with ``note`` in them, and
+    ``start`` is the state that one of them held. With several processes each of them calls this.
     """
-    torch.set_num_threads(settings.threads)
-    keep_freed_memory()
-    device = device_of(settings)
-    model.to(device).train()
-    optimiser = optimiser_of(nn.ModuleList([model] if extra is None else [model, extra.to(device)]), settings)
-    history, clock, best, best_weights = History(), Stopwatch(), float("inf"), {}
-    running: dict[str, Tensor] = {}
+    settings, hardware, tasks = job.settings, job.hardware, list(job.losses)
+    prepare(model, hardware, device)
+    extra = None if job.extra is None else job.extra.to(device)
+    method = balancing(settings.balancing, tasks, len(job.data["train"]) // settings.batch_size, device)
+    step = Step(model, job.losses, settings, hardware, method, extra, world)
+    state = State(model, step.optimiser, method, settings.ema, len(tasks), extra)
+    if start is not None:
+        state.load_state_dict(start)
+        for row in state.history.rows:
+            log(row, int(row["step"]))
+        print(f"{job.label}: going on after step {state.step} of {settings.steps}", file=sys.stderr)
+    batches = TrainingBatches(
+        job.data["train"], tasks, settings, job.seed, device, state.step, hardware.workers, world.rank, world.size
+    )
+    every, clock, before = settings.validation_interval(batches.images), Stopwatch(), state.history.seconds
+    shown = progress(batches, job.label, settings.steps, "step", state.step) if world.first else batches
 
-    for step in progress(range(settings.steps), label, total=settings.steps, unit="step"):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * factor(step, settings)
-        indices, flips = order_of_step(len(data["train"]), settings.batch_size, step, seed, settings.flip)
-        batch = read(data["train"], list(losses), indices, flips).to(device)
-
-        # The encoder runs first, so every run of a seed drops the same of its branches.
-        torch.manual_seed(seed_of(seed, "step", step))
+    for number, batch in shown:
+        for group in step.optimiser.param_groups:
+            group["lr"] = settings.lr * factor(number, settings)
         try:
-            task_losses = update(model, optimiser, batch, losses, settings, extra)
+            state.running += step(batch, number, job.seed)
+            state.moved()
+            if state.step % every == 0 or state.step == settings.steps:
+                row = _means(state, tasks, every) | validate(state.shown, job, device, world)
+                state.history.seconds = before + clock.seconds()
+                state.judge(figure(row, settings.best_by))
+                state.history.rows.append({"step": state.step} | row)
+                log(row | _machine(state, settings, step, batches.waited / clock.seconds()), state.step)
         except FloatingPointError as error:
-            raise UserError(f"{label}: at step {step}: {error}; lower training.lr") from None
-        for task, value in task_losses.items():
-            running[task] = running.get(task, 0) + value
+            raise UserError(f"{job.label}: at step {number}: {error}; lower training.lr") from None
+        if settings.patience and state.misses >= settings.patience:
+            break
+        if checkpoints is not None and state.step < settings.steps and world.agree(checkpoints.due()):
+            state.history.seconds = before + clock.seconds()
+            kept = state.state_dict()
+            if world.first:
+                checkpoints.save(state.step, {"state": kept, **(note or {})})
 
-        if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            since = (step % settings.validate_every) + 1
-            row = {f"train/{t}_loss": float(value) / since for t, value in running.items()}
-            try:
-                row |= validate(model, data["val"], losses, settings, scorer())
-            except FloatingPointError as error:
-                raise UserError(f"{label}: at step {step + 1}: {error}; lower training.lr") from None
-            row["time/images_per_s"] = round((step + 1) * settings.batch_size / clock.seconds(), 2)
-            running = {}
-            if row["val/loss"] < best:
-                best, history.best_step = row["val/loss"], step + 1
-                best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            history.rows.append({"step": step + 1} | row)
-            log(row, step + 1)
-
-    model.load_state_dict(best_weights)
-    history.seconds = clock.seconds()
-    return history
+    state.history.seconds = before + clock.seconds()
+    return Trained(state.best_weights, state.history)
 
 
-def optimiser_of(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """AdamW with the settings' rates; see ``_groups`` for what does not decay."""
-    return torch.optim.AdamW(_groups(model, settings.weight_decay), settings.lr, settings.betas, fused=True)
-
-
-def update(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    losses: Mapping[str, Loss],
-    settings: Training,
-    extra: nn.Module | None = None,
-) -> dict[str, Tensor]:
-    """One step of the weights on one batch; returns each task's loss, detached.
-
-    Raises:
-        FloatingPointError: the loss is not finite; the weights are as they were.
-    """
-    with _autocast(batch.rgb.device, settings):
-        # A model may have more than its final predictions to be supervised.
-        seen = model.supervised(batch.rgb) if hasattr(model, "supervised") else (model(batch.rgb),)
-    task_losses = {task: sum(_loss(task, p, batch, losses) for p in seen) for task in losses}
-    total = sum(losses[t].weight * value for t, value in task_losses.items())
-    if extra is not None:
-        total = total + extra(seen[-1], batch.targets, batch.masks)
-    if not torch.isfinite(total):
-        raise FloatingPointError(f"the loss is {total.item()}")
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    if settings.clip_norm:
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-    optimiser.step()
-    return {task: value.detach() for task, value in task_losses.items()}
+def prepare(model: nn.Module, hardware: Hardware, device: torch.device) -> None:
+    """Put ``model`` where and how it is to be trained."""
+    torch.set_num_threads(hardware.threads)
+    keep_freed_memory()
+    model.to(device).train()
+    if hardware.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if hardware.recompute:
+        recompute(model)
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, split: Split, losses: Mapping[str, Loss], settings: Training, score: RunningScore
-) -> Metrics:
-    """Mean losses over a split, their weighted sum ``val/loss``, and what ``score`` adds; leaves ``model`` training."""
-    device = next(model.parameters()).device
-    sums = dict.fromkeys(losses, 0.0)
+def validate(model: nn.Module, job: Job, device: torch.device, world: World = World()) -> Metrics:  # noqa: B008
+    """Each task's loss and main figure over the validation split, and ``val/loss``; leaves ``model`` training.
+
+    Raises:
+        FloatingPointError: a prediction is not finite.
+    """
+    tasks, sums = list(job.losses), torch.zeros(2, len(job.losses), dtype=torch.double, device=device)
+    scores = Scores(tasks, job.classes, device)
+    # The parts of a divided model work together on every batch, so each process has to see them all.
+    among = World() if job.hardware.shard else world
+    size = max(1, job.settings.batch_size // world.size)
     model.eval()
-    for start in range(0, len(split), settings.batch_size):
-        indices = range(start, min(start + settings.batch_size, len(split)))
-        batch = read(split, list(losses), indices).to(device)
-        with _autocast(device, settings):
+    for batch in batches_in_order(job.data["val"], tasks, size, device, 0, among.rank, among.size):
+        with autocast(device, job.settings):
             predictions = model(batch.rgb)
-        for task in losses:
+        for place, task in enumerate(tasks):
             if not torch.isfinite(predictions[task]).all():
                 raise FloatingPointError(f"the prediction of {task} has values that are not finite")
-            sums[task] += float(_loss(task, predictions, batch, losses)) * len(indices) / len(split)
-        score.update(predictions, batch)
+            loss, target, mask = LOSSES[job.losses[task].loss], batch.targets[task], batch.masks[task]
+            sums[0, place] += loss.total(full(predictions[task]), target, mask)
+            sums[1, place] += loss.count(mask)
+        scores.update(predictions, batch)
     model.train()
-    figures = {f"val/{task}_loss": value for task, value in sums.items()}
-    figures |= {f"val/{name}": value for name, value in score.compute().items()}
-    return figures | {"val/loss": sum(losses[t].weight * value for t, value in sums.items())}
+    for of in (sums, *scores.sums.values()):
+        among.add(of)
+    means = dict(zip(tasks, (sums[0] / sums[1].clamp(min=1)).tolist(), strict=True))
+    figures = {f"val/{task}_loss": value for task, value in means.items()}
+    figures |= {f"val/{name}": value for name, value in scores.compute().items()}
+    return figures | {"val/loss": sum(job.losses[t].weight * value for t, value in means.items())}
 
 
-def _loss(task: str, predictions: Mapping[str, Tensor], batch: Batch, losses: Mapping[str, Loss]) -> Tensor:
-    return LOSSES[losses[task].loss](predictions[task].float(), batch.targets[task], batch.masks[task])
+def figure(row: Metrics, name: str) -> float:
+    """The validation figure ``name``, smaller is better; the loss for a run that lacks the task of that name."""
+    if f"val/{name}" not in row:
+        return row["val/loss"]
+    higher = any(name == f"{t}_{task.metric}" and task.higher_is_better for t, task in TASKS.items())
+    return -row[f"val/{name}"] if higher else row[f"val/{name}"]
 
 
-def _autocast(device: torch.device, settings: Training) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+def _means(state: State, tasks: list[str], every: int) -> Metrics:
+    """Each task's loss over the steps since the last validation."""
+    means = (state.running / ((state.step - 1) % every + 1)).tolist()
+    state.running.zero_()
+    return {f"train/{task}_loss": value for task, value in zip(tasks, means, strict=True)}
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """No decay on norms, biases and relative-position tables, as Swin is trained, nor on what mixes maps."""
-    norms = {id(p) for module in model.modules() if isinstance(module, TaskNorm) for p in module.parameters()}
-    decayed, plain = [], []
-    for name, parameter in model.named_parameters():
-        last = name.rpartition(".")[2]
-        mixes = last == "mixture" or "stitches" in name.split(".")
-        kept = parameter.ndim < 2 or id(parameter) in norms or last == "bias" or last.endswith("table") or mixes
-        (plain if kept else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def _machine(state: State, settings: Training, step: Step, waiting: float) -> Metrics:
+    """What the training makes of its machine: for MLflow, not for the history, which is the same every time."""
+    rate = state.step * settings.batch_size / max(state.history.seconds, 1e-9)
+    figures = {"machine/images_per_s": rate, "machine/waiting_percent": 100 * waiting}
+    if (peak := step.mb_an_image()) is not None:
+        figures["machine/mb_an_image"] = peak
+    return figures

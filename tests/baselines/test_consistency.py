@@ -4,9 +4,9 @@ from pydantic import ValidationError
 from torch import nn
 
 from mult import params
+from mult.baselines.consistency import Consistency
 from mult.data.classes import VOID
 from mult.tasks import TASKS, outputs
-from mult.training.consistency import Consistency
 
 CHANNELS = outputs(list(TASKS), 4)
 ALL_PAIRS = [(a, b) for a in TASKS for b in TASKS if a != b]

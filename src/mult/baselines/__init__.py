@@ -6,6 +6,6 @@ level) and ``dropout`` (of whole channels before a head); images (B, 3, H, W) in
 task, for any H and W. Published sizes are not copied: every model has the same encoder and decoders of one width.
 """
 
-from mult.models.baselines.grouped import BASES, Grouped
+from mult.baselines.grouped import BASES, Grouped
 
 BASELINES = BASES | {"grouped": Grouped}

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mult.models.baselines.stages import split
-from mult.models.baselines.unet import UNet
+from mult.baselines.stages import split
+from mult.baselines.unet import UNet
 from mult.models.encoder import seeded_encoder
 from mult.models.initialise import seeded
 from mult.models.resize import to_images

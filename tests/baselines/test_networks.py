@@ -2,9 +2,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from mult.baselines import BASELINES
+from mult.baselines.stages import split
 from mult.errors import UserError
-from mult.models.baselines import BASELINES
-from mult.models.baselines.stages import split
 from mult.models.cost import gmacs, parameters_m
 from mult.models.encoder import Encoder
 from mult.seeding import torch_seed

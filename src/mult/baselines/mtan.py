@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mult.models.baselines.layers import Fuse, conv, head
-from mult.models.baselines.pyramid import maps_of
+from mult.baselines.layers import Fuse, conv, head
+from mult.baselines.pyramid import maps_of
 from mult.models.encoder import seeded_encoder
 from mult.models.initialise import seeded
 from mult.models.resize import to_images

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mult.models.baselines.pyramid import resize
+from mult.baselines.pyramid import resize
 
 
 def conv(width: int, width_out: int, kernel: int) -> nn.Sequential:

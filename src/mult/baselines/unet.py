@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mult.models.baselines.layers import double_conv, head
-from mult.models.baselines.pyramid import resize
+from mult.baselines.layers import double_conv, head
+from mult.baselines.pyramid import resize
 
 
 class UNet(nn.Module):

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mult.models.baselines.layers import Fuse, double_conv, head
-from mult.models.baselines.pyramid import maps_of
+from mult.baselines.layers import Fuse, double_conv, head
+from mult.baselines.pyramid import maps_of
 from mult.models.encoder import seeded_encoder
 from mult.models.initialise import seeded
 from mult.models.resize import to_images

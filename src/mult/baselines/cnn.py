@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from mult.models.baselines.pyramid import maps_of
-from mult.models.baselines.unet import UNet
+from mult.baselines.pyramid import maps_of
+from mult.baselines.unet import UNet
 from mult.models.encoder import seeded_encoder
 from mult.models.initialise import seeded
 from mult.models.resize import to_images

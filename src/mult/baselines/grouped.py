@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from mult.baselines.cnn import CNN
+from mult.baselines.cross_stitch import CrossStitch
+from mult.baselines.mtan import MTAN
+from mult.baselines.pad_net import PADNet
 from mult.errors import UserError
-from mult.models.baselines.cnn import CNN
-from mult.models.baselines.cross_stitch import CrossStitch
-from mult.models.baselines.mtan import MTAN
-from mult.models.baselines.pad_net import PADNet
 
 BASES: dict[str, type[nn.Module]] = {"cnn": CNN, "cross_stitch": CrossStitch, "mtan": MTAN, "pad_net": PADNet}
 

@@ -1,0 +1,77 @@
+"""Checkpoints from which a killed training goes on as if nothing had been.
+
+    .mult/checkpoints/<run>/<fingerprint>/step-00000045.pt     torch.save of plain containers and tensors
+    .mult/checkpoints/<run>/<fingerprint>/step-00000045.json   its digest, written after it
+
+They are no output of a DVC stage: `persist` would hand a training the weights of other parameters. The fingerprint
+covers parameters, data and code, so a training finds only checkpoints of itself; it removes them when it has ended.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mult.files import atomic, read_json, sha256, write_json
+from mult.process import STATE
+
+FOLDER = STATE / "checkpoints"
+KEPT = 2  # the newest ones: the last may turn out to be damaged
+
+
+class Checkpoints:
+    """The checkpoints of one training."""
+
+    def __init__(self, folder: Path, every_s: float):
+        """``every_s``: seconds from one to the next; where less is lost, less often is cheaper."""
+        self.folder, self.every_s = folder, every_s
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self.every_s
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Keep what is needed to go on after ``step`` steps; older ones but one go."""
+        path = self.folder / f"step-{step:08d}.pt"
+        with atomic(path) as file:
+            torch.save(state, file)
+        write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
+        for old in self._paths()[KEPT:]:
+            old.with_suffix(".json").unlink(missing_ok=True)
+            old.unlink()
+        self._last = time.monotonic()
+
+    def newest(self) -> dict[str, Any] | None:
+        """What the newest whole one holds, on the CPU; None where there is none. Damaged ones are named and skipped."""
+        for path in self._paths():
+            try:
+                if read_json(path.with_suffix(".json"))["sha256"] == sha256(path):
+                    return torch.load(path, map_location="cpu", weights_only=True)
+                complaint = "its digest is not the one written with it"
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
+                complaint = type(error).__name__
+            print(f"warning: {path}: damaged ({complaint}); an older one is tried", file=sys.stderr)
+        return None
+
+    def remove(self) -> None:
+        """Forget all of them, those of other fingerprints of the run as well: it has been trained."""
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.pt"), reverse=True)
+
+
+def fingerprint(settings: object, code: Iterable[Path]) -> str:
+    """Twelve hex digits of settings (anything that JSON can say) and of the files in ``code`` and below its folders."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for place in sorted(code):
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(str(path).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

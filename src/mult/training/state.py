@@ -1,0 +1,110 @@
+"""All that changes while a model is trained: what a checkpoint must hold, and nothing else."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint import state_dict as whole
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mult.training.balancing import Balancing
+
+Metrics = dict[str, float]
+WHOLE = whole.StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+@dataclass
+class History:
+    """What a training leaves besides its weights: one row a validation."""
+
+    rows: list[Metrics] = field(default_factory=list)
+    best_step: int = 0
+    seconds: float = 0.0
+
+
+class State:
+    """A model in training.
+
+    Attributes:
+        step: how many steps have been done.
+        running: (T,) sums of each task's loss since the last validation.
+        best: the best figure so far, smaller is better; its weights are ``best_weights``.
+        misses: validations since then.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        balancing: Balancing,
+        ema: float,
+        tasks: int,
+        extra: nn.Module | None = None,
+    ):
+        """``ema``: decay of averaged weights, a step; 0 for none."""
+        self.model, self.optimiser, self.balancing = model, optimiser, balancing
+        self.trained = nn.ModuleList([model] if extra is None else [model, extra])
+        self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
+        self.history = History()
+        self.step, self.misses, self.best = 0, 0, math.inf
+        self.best_weights: dict[str, Tensor] = {}
+        self.running = torch.zeros(tasks, device=next(model.parameters()).device)
+
+    @property
+    def shown(self) -> nn.Module:
+        """The model that is validated and kept: the averaged one where there is one."""
+        return self.model if self.averaged is None else self.averaged.module
+
+    def moved(self) -> None:
+        """The optimiser has done a step."""
+        self.step += 1
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def judge(self, figure: float) -> None:
+        """Keep the weights if ``figure`` is the lowest so far."""
+        if figure < self.best:
+            self.best, self.misses, self.history.best_step = figure, 0, self.step
+            self.best_weights = {k: v.detach().clone() for k, v in self.weights(self.shown).items()}
+        else:
+            self.misses += 1
+
+    @staticmethod
+    def weights(model: nn.Module) -> dict[str, Tensor]:
+        """Whole weights by name, also of a model that is divided over processes (then all of them must call this)."""
+        divided = any(isinstance(p, torch.distributed.tensor.DTensor) for p in model.parameters())
+        return whole.get_model_state_dict(model, options=WHOLE) if divided else model.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain containers and tensors; with several processes all of them must call this."""
+        trained, optimiser = whole.get_state_dict(self.trained, self.optimiser, options=WHOLE)
+        return {
+            "trained": trained,
+            "optimiser": optimiser,
+            "averaged": self.averaged and self.averaged.state_dict(),
+            "balancing": self.balancing.state_dict(),
+            "running": self.running.cpu(),
+            "step": self.step,
+            "misses": self.misses,
+            "best": self.best,
+            "best_weights": self.best_weights,
+            "history": vars(self.history),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave, with any number of processes."""
+        whole.set_state_dict(
+            self.trained,
+            self.optimiser,
+            model_state_dict=state["trained"],
+            optim_state_dict=state["optimiser"],
+            options=whole.StateDictOptions(full_state_dict=True),
+        )
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.balancing.load_state_dict(state["balancing"])
+        self.running.copy_(state["running"])
+        self.step, self.misses, self.best = state["step"], state["misses"], state["best"]
+        self.best_weights, self.history = state["best_weights"], History(**state["history"])

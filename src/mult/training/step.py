@@ -1,0 +1,227 @@
+"""One step of the weights on one batch: losses, gradients, how they are balanced, the optimiser."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mult import params
+from mult.data.batches import Batch
+from mult.errors import UserError
+from mult.seeding import seed_of, torch_seed
+from mult.training.balancing import Balancing
+from mult.training.distributed import World, apart, divide, join
+from mult.training.losses import LOSSES
+from mult.training.optimiser import optimiser_of, shared_and_own
+
+Predictions = Mapping[str, Tensor]
+CHECKED_EVERY = 20  # steps from one look at a loss on a GPU, which has to wait for it, to the next
+
+
+class Outputs(nn.Module):
+    """A model's predictions that are to be supervised; most have one set, some one more before it."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Predictions, ...]:
+        return self.model.supervised(images) if hasattr(self.model, "supervised") else (self.model(images),)
+
+
+class Step:
+    """What a training does over and over; called with a batch it changes the model's weights.
+
+    Attributes:
+        part: images that are computed at once; halved when a GPU's memory does not hold them.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        losses: Mapping[str, params.Loss],
+        settings: params.Training,
+        hardware: params.Hardware,
+        balancing: Balancing,
+        extra: nn.Module | None = None,
+        world: World = World(),  # noqa: B008
+    ):
+        """``model`` is on its device; ``extra`` is a loss of (predictions, targets, masks) that is added.
+
+        Raises:
+            UserError: settings that do not go together.
+        """
+        _check(settings, hardware, balancing, extra, world)
+        self.model, self.extra = model, extra
+        self.settings, self.balancing, self.world = settings, balancing, world
+        self.tasks, self.losses = list(losses), [LOSSES[of.loss] for of in losses.values()]
+        self.device = next(model.parameters()).device
+        self.task_weights = torch.tensor([of.weight for of in losses.values()], device=self.device)
+        self.part = hardware.part
+        if hardware.shard:
+            divide(model)  # before the optimiser, which is to see the parts
+        self.optimiser = optimiser_of(nn.ModuleList([model] if extra is None else [model, extra]), settings)
+        self.alone = Outputs(model)
+        self.joined = self.alone if hardware.shard else join(self.alone, world, self.device)
+        self.outputs = torch.compile(self.joined) if hardware.compile else self.joined
+
+    def __call__(self, batch: Batch, step: int, seed: int) -> Tensor:
+        """Each task's loss (T,) on the whole batch, over all processes, before the step; not yet weighed.
+
+        Raises:
+            FloatingPointError: a loss is not finite. On the CPU the weights are then as they were.
+        """
+        while True:
+            # The encoder runs first, so every run of a seed drops the same of its branches.
+            torch.manual_seed(seed_of(seed, "step", step, *([self.world.rank] if self.world.rank else [])))
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                losses = self._gradients(batch, step, seed)
+                break
+            except torch.OutOfMemoryError:
+                self._halve(len(batch))
+        if self.device.type == "cpu" or step % CHECKED_EVERY == 0:
+            check_finite(losses)
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.optimiser.step()
+        self.balancing.observe(losses * self.task_weights)
+        return losses
+
+    def mb_an_image(self) -> float | None:
+        """Most memory so far, of all that was computed at once, for each image of it; None on the CPU."""
+        if self.device.type == "cpu":
+            return None
+        images = self.part or self.settings.batch_size // self.world.size
+        return torch.cuda.max_memory_allocated(self.device) / images / 2**20
+
+    def _gradients(self, batch: Batch, step: int, seed: int) -> Tensor:
+        named = zip(self.tasks, self.losses, strict=True)
+        counts = self.world.add(torch.stack([loss.count(batch.masks[task]) for task, loss in named]))
+        size = self.part or len(batch)
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        if self.balancing.needs == "gradients":
+            return self._task_by_task(parts, counts, (seed, "balancing", step))
+        return self._all_at_once(parts, counts, (seed, "balancing", step))
+
+    def _all_at_once(self, parts: Sequence[Batch], counts: Tensor, seed: tuple) -> Tensor:
+        """One backward pass a part through the weighed sum of the losses."""
+        losses, weights = 0, None
+        if self.balancing.needs == "nothing":
+            with torch_seed(*seed):
+                weights = self.balancing.weights()
+        for part in parts[:-1]:
+            with apart(self.joined):
+                losses = losses + self._backward(part, counts, weights)
+        return self.world.add(losses + self._backward(parts[-1], counts, weights))
+
+    def _backward(self, part: Batch, counts: Tensor, weights: Tensor | None) -> Tensor:
+        outputs = self._outputs(self.outputs, part)
+        losses = self._losses(outputs, part, counts)
+        if weights is None:  # the part is then the whole batch
+            weights = self.balancing.weights(self.world.add(losses.detach().clone()) * self.task_weights)
+        total = (losses * (weights * self.task_weights)).sum()
+        if self.extra is not None:
+            total = total + self._extra(outputs, part)
+        # Processes take the mean of their gradients; losses are of the whole batch, so the sum is meant.
+        (total * self.world.size).backward()
+        return losses.detach()
+
+    def _task_by_task(self, parts: Sequence[Batch], counts: Tensor, seed: tuple) -> Tensor:
+        """A backward pass a task and part; the shared weights' gradients are then combined."""
+        shared, own = shared_and_own(self.model, self.tasks)
+        rows = [[torch.zeros_like(p) for p in shared] for _ in self.tasks]
+        sums = [torch.zeros_like(p) for p in own]
+        found = 0
+        weights = self.balancing.weights()
+        for part in parts:
+            outputs = self._outputs(self.alone, part)
+            losses = self._losses(outputs, part, counts)
+            found = found + losses.detach()
+            for place, loss in enumerate(losses * self.task_weights):
+                more = place + 1 < len(self.tasks)
+                grads = torch.autograd.grad(loss, [*shared, *own], retain_graph=more, allow_unused=True)
+                _accumulate(rows[place], grads[: len(shared)])
+                _accumulate(sums, [g if g is None else weights[place] * g for g in grads[len(shared) :]])
+        self.world.add(found)
+        matrix = self.world.add(torch.stack([torch.cat([g.flatten() for g in row]) for row in rows]))
+        with torch_seed(*seed):
+            combined = self.balancing.combine(matrix, found * self.task_weights)
+        for parameter, gradient in zip(shared, combined.split([p.numel() for p in shared]), strict=True):
+            _add_gradient(parameter, gradient.view_as(parameter))
+        for parameter, gradient in zip(own, sums, strict=True):
+            _add_gradient(parameter, self.world.add(gradient))
+        return found
+
+    def _outputs(self, model: nn.Module, part: Batch) -> tuple[Predictions, ...]:
+        with autocast(self.device, self.settings):
+            return model(part.rgb)
+
+    def _losses(self, outputs: Sequence[Predictions], part: Batch, counts: Tensor) -> Tensor:
+        """(T,) the part's share of each task's loss on the batch."""
+        totals = [
+            sum(loss.total(full(seen[task]), part.targets[task], part.masks[task]) for seen in outputs)
+            for task, loss in zip(self.tasks, self.losses, strict=True)
+        ]
+        return torch.stack(totals) / counts.clamp(min=1)
+
+    def _extra(self, outputs: Sequence[Predictions], part: Batch) -> Tensor:
+        """The extra loss, of each part by its own pixels."""
+        share = len(part) / self.settings.batch_size
+        return share * self.extra(outputs[-1], part.targets, part.masks)
+
+    def _halve(self, images: int) -> None:
+        """Compute fewer images at once from now on."""
+        part = min(self.part or images, images)
+        if self.world.size > 1 or part == 1 or self.balancing.needs == "losses":
+            raise UserError(
+                f"hardware.part: {part} image(s) at once do not fit into the GPU's memory; write "
+                f"{max(1, part // 2)} or less, recompute: true, or a smaller training.batch_size"
+            )
+        self.part = (part + 1) // 2
+        torch.cuda.empty_cache()
+        print(f"{part} images at once do not fit into the GPU's memory; going on with {self.part}", file=sys.stderr)
+
+
+def _check(
+    settings: params.Training, hardware: params.Hardware, balancing: Balancing, extra: nn.Module | None, world: World
+) -> None:
+    """Raises: UserError: settings that do not go together."""
+    if balancing.needs == "losses" and hardware.part:
+        raise UserError(
+            f"hardware.part: balancing by {settings.balancing} needs the losses of the whole batch before any "
+            "gradient; write part: 0, or another method"
+        )
+    if balancing.needs == "gradients" and hardware.shard:
+        raise UserError(f"hardware.shard: balancing by {settings.balancing} needs whole gradients; write false")
+    if extra is not None and (world.size > 1 or balancing.needs == "gradients"):
+        raise UserError(
+            "consistency: this extra loss goes with hardware.processes: 1 and a balancing by weights, such as fixed"
+        )
+
+
+def check_finite(losses: Tensor) -> None:
+    """Raises: FloatingPointError: one is not."""
+    if not torch.isfinite(losses).all():
+        raise FloatingPointError(f"the loss is {losses.sum().item()}")
+
+
+def autocast(device: torch.device, settings: params.Training) -> torch.autocast:
+    """bfloat16 where the settings say so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+
+
+def full(prediction: Tensor) -> Tensor:
+    """At least in single precision: what autocast leaves in half is too coarse for a loss."""
+    return prediction.to(torch.promote_types(prediction.dtype, torch.float32))
+
+
+def _accumulate(sums: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    for total, gradient in zip(sums, gradients, strict=True):
+        if gradient is not None:
+            total += gradient
+
+
+def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient

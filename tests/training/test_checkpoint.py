@@ -1,0 +1,117 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mult.data.store import open_split
+from mult.training.checkpoint import Checkpoints, fingerprint
+from mult.training.trainer import train
+from tests.conftest import ROOT, write_domain
+from tests.training.test_trainer import CPU, assert_equal, job, make
+
+# Everything that a training may have to remember: averages, a method of balancing that learns, sums between two
+# validations, weights that were better before.
+SETTINGS = {
+    "steps": 24, "validate_every": 5, "ema": 0.9, "balancing": "gradnorm", "lr": 3e-3, "best_by": "depth_rmse",
+}  # fmt: skip
+
+
+def training(folder, checkpoints=None, start=None, **options):
+    data = {split: open_split(folder, split) for split in ("train", "val")}
+    model = make(["semseg", "depth", "normal"], drop_path=0.2, dropout=0.2)
+    work = job(data, "semseg", "depth", "normal", seed=5, **SETTINGS)
+    return train(model, work, CPU, checkpoints=checkpoints, start=start, **options)
+
+
+def main(folder: str, kept: str, out: str) -> None:
+    """What is killed: a training with a checkpoint after each step."""
+    checkpoints = Checkpoints(Path(kept), every_s=0.0)
+    newest = checkpoints.newest()
+    trained = training(folder, checkpoints, newest and newest["state"])
+    torch.save({"weights": trained.weights, "rows": trained.history.rows}, out)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_steps_it_ends_with_the_bits_of_an_undisturbed_training(tmp_path):
+    folder, kept, out = write_domain(tmp_path / "noise"), tmp_path / "kept", tmp_path / "out.pt"
+    expected = training(folder)
+    code = "import sys; from tests.training.test_checkpoint import main; main(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(folder), str(kept), str(out)]
+    rng = random.Random(7)
+    steps = sorted(rng.sample(range(1, SETTINGS["steps"]), 10))
+    for step in steps:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        wait_for(lambda step=step: any(int(p.stem[5:]) >= step for p in kept.glob("step-*.json")), process)
+        time.sleep(rng.random() * 0.05)  # anywhere in a step, or in the middle of writing
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    subprocess.run(command, cwd=ROOT, check=True)
+    found = torch.load(out)
+    assert_equal(found["weights"], expected.weights)
+    assert found["rows"] == expected.history.rows
+
+
+def wait_for(happened, process):
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_checkpoint_goes_on_with_the_same_bits(tmp_path):
+    folder = write_domain(tmp_path / "noise")
+    expected, seen = training(folder), []
+
+    class Stop(Exception):
+        pass
+
+    class Once(Checkpoints):
+        def save(self, step, state):
+            super().save(step, state)
+            if step == 13:
+                raise Stop
+
+    with pytest.raises(Stop):
+        training(folder, Once(tmp_path / "kept", 0.0), note={"mlflow_run_id": "abc"})
+    newest = Checkpoints(tmp_path / "kept", 0.0).newest()
+    assert newest["mlflow_run_id"] == "abc"
+    trained = training(folder, start=newest["state"], log=lambda row, step: seen.append(step))
+    assert_equal(trained.weights, expected.weights)
+    assert trained.history.rows == expected.history.rows
+    assert seen == [5, 10, 15, 20, 24]  # the tracker knows which of them it has
+
+
+def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path / "run" / "kept", 1e9)
+    assert checkpoints.newest() is None
+    for step in (10, 20, 30):
+        checkpoints.save(step, {"step": step})
+    paths = sorted(checkpoints.folder.glob("*.pt"))
+    assert [p.name for p in paths] == ["step-00000020.pt", "step-00000030.pt"]
+    assert not checkpoints.due()
+    os.truncate(paths[1], 100)
+    assert checkpoints.newest() == {"step": 20}
+    assert "step-00000030.pt: damaged (its digest" in capsys.readouterr().err
+    paths[0].with_suffix(".json").unlink()
+    assert checkpoints.newest() is None
+    checkpoints.remove()
+    assert not checkpoints.folder.parent.exists()
+
+
+def test_the_fingerprint_knows_settings_and_code(tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "a.py").write_text("x = 1")
+    first = fingerprint({"lr": 1.0}, [code])
+    assert first == fingerprint({"lr": 1.0}, [code])
+    assert first != fingerprint({"lr": 2.0}, [code])
+    (code / "a.py").write_text("x = 2")
+    assert first != fingerprint({"lr": 1.0}, [code])

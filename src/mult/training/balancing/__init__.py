@@ -29,7 +29,7 @@ import torch
 from mult.errors import UserError
 from mult.training.balancing.contract import Balancing, Fixed
 from mult.training.balancing.fair import FairGrad, NashMTL
-from mult.training.balancing.gradients import GradDrop, GradNorm
+from mult.training.balancing.gradients import MGDA, GradDrop, GradNorm
 from mult.training.balancing.losses import DynamicWeightAverage, Uncertainty
 
 __all__ = ["METHODS", "Balancing", "balancing"]
@@ -54,6 +54,7 @@ METHODS: dict[str, Maker] = {
     "dwa": DynamicWeightAverage,
     "gradnorm": GradNorm,
     "graddrop": GradDrop,
+    "mgda": MGDA,
     "nash_mtl": NashMTL,
     "fairgrad": FairGrad,
 } | {
@@ -66,7 +67,6 @@ METHODS: dict[str, Maker] = {
         "stch": "SmoothTchebycheff",
         "pcgrad": "PCGrad",
         "cagrad": "CAGrad",
-        "mgda": "MGDA",
         "upgrad": "UPGrad",
         "imtl_g": "ImpartialGradients",
         "aligned_mtl": "AlignedMTL",

@@ -1,11 +1,13 @@
 """Methods that share a step's descent fairly among the tasks: the weights solve one small convex problem."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from mult.training.balancing.gradients import FromGramian
 
-# Added to the cosines' diagonal: without it weights would be infinite where gradients cancel; so they are below 1e5.
+# Added to the cosines' diagonal: without it weights would be infinite where gradients cancel.
 RIDGE = 1e-6
 STEPS = 100
 
@@ -30,8 +32,9 @@ class NashMTL(FromGramian):
     Weights w > 0 with g_t . d = 1 / w_t, where d is the sum of w_t g_t: alpha-fairness at alpha = 1. A gradient counts
     by its direction only. Rescaled: |d|^2 is the sum of the |g_t|^2, while the paper's code cuts |d| to at most 1.
 
-    Solved to the end in every step. The paper approaches it by a few convex programs that begin at the last step's
-    weights, as does TorchJD, which stops far from it; this has no state.
+    Solved to the end in every step, so without a state. The paper approaches it by a few convex programs that begin at
+    the last step's weights. So does TorchJD 0.18, mostly to the same direction, but with a length that varies between
+    like steps, and now and then its solver gives up and tasks are left without weight.
     """
 
     def balance(self, products: Tensor, present: Tensor) -> Tensor:
@@ -64,16 +67,18 @@ def fair_weights(products: Tensor, alpha: float) -> Tensor:
         curvature = cosines + torch.diag((1 - power) * pull * u ** (power - 2))
         step = torch.linalg.solve(curvature, -slope)
         promised = -slope @ step
-        if promised <= 1e-20 * (pull @ u**power):
-            break
-        # Not all the way to where a weight would be zero, and back until it pays; halving 60 times is no step at all.
-        share = min(1.0, 0.99 / max(float((-step / u).max()), 0.99))
-        now = value(u)
-        for _ in range(60):
-            if value(u + share * step) <= now - 0.1 * share * promised:
-                break
-            share /= 2
-        else:
-            break
+        size = pull @ u**power
+        # Close by, a full step is right, and the fall is lost in the value's rounding.
+        share = 1.0 if promised < 1e-6 * size else _share(value, u, step, promised)
         u = u + share * step
+        if promised < 1e-14 * size:
+            break
     return u / lengths
+
+
+def _share(value: Callable[[Tensor], Tensor], u: Tensor, step: Tensor, promised: Tensor) -> float:
+    """How much of a step to make: short of where a number would be zero, and so little that it pays."""
+    share, now = min(1.0, 0.99 / max(float((-step / u).max()), 0.99)), value(u)
+    while share > 1e-9 and value(u + share * step) > now - 0.1 * share * promised:
+        share /= 2
+    return share

@@ -179,17 +179,6 @@ class GradVac(FromGramian):
         self.cosines = state["cosines"].clone()
 
 
-class MGDA(FromGramian):
-    """The shortest convex combination (Désidéri 2012; for multitask learning Sener & Koltun 2018), T times.
-
-    By Frank-Wolfe on the gradients as they are, so the shortest of them count most. It vanishes where some convex
-    combination does.
-    """
-
-    def balance(self, products: Tensor, present: Tensor) -> Tensor:
-        return len(products) * aggregation.MGDAWeighting(epsilon=1e-6, max_iters=1000)(products)
-
-
 class CAGrad(FromGramian):
     """Conflict-averse gradient descent (Liu et al. 2021): the best for the worst task, near the mean gradient g.
 
@@ -207,7 +196,8 @@ class CAGrad(FromGramian):
 class ImpartialGradients(FromGramian):
     """IMTL-G (Liu et al. 2021, "Towards Impartial Multi-task Learning"): equal projections on the tasks' directions.
 
-    Rescaled: the weights sum to T, the paper's to one. Some may be negative.
+    Rescaled: the weights sum to T, the paper's to one. Some may be negative, and with three tasks or more that oppose
+    each other the step may be far longer than the gradients: clip it.
     """
 
     def balance(self, products: Tensor, present: Tensor) -> Tensor:

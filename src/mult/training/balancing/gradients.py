@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 from mult.training.balancing.contract import NO_LOSS, Balancing, Learning, on_host
@@ -53,6 +54,26 @@ def gramian(rows: Tensor) -> Tensor:
     return (products + products.T) / 2
 
 
+class MGDA(FromGramian):
+    """The shortest convex combination (Désidéri 2012; for multitask learning Sener & Koltun 2018), T times.
+
+    Of the gradients as they are, so the shortest count most. It opposes none of them, and vanishes where some convex
+    combination does. Exact, by an active set; Sener & Koltun approach it by Frank-Wolfe.
+    """
+
+    def balance(self, products: Tensor, present: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(products)
+        # Columns with these inner products. Over w >= 0, |columns w|^2 + (sum of w - 1)^2 is least at a multiple of the
+        # shortest convex combination: of weights a that sum to 1 the best multiple leaves q / (1 + q) with
+        # q = |columns a|^2.
+        columns = (vectors * values.clamp(min=0).sqrt()).T
+        system = torch.cat([columns, torch.ones(1, len(products), dtype=products.dtype)])
+        target = torch.zeros(len(system), dtype=products.dtype)
+        target[-1] = 1
+        weights = torch.from_numpy(nnls(system.numpy(), target.numpy())[0])
+        return len(products) * weights / weights.sum()
+
+
 class GradNorm(Learning):
     """Weights that make gradients of one length, longer where a task lags (Chen et al. 2018, "GradNorm").
 
@@ -81,7 +102,7 @@ class GradNorm(Learning):
         return self._on_device(self.learnt)
 
     def combine(self, gradients: Tensor, losses: Tensor) -> Tensor:
-        lengths = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64).cpu()
+        lengths = gramian(gradients).diagonal().sqrt()
         if not lengths.isfinite().all():
             raise FloatingPointError("the gradient of a task is not finite")
         self.lengths = lengths
@@ -127,11 +148,14 @@ class GradDrop(Balancing):
         # One number from the CPU's generator seeds a generator beside the gradients, which may be on a GPU.
         generator = torch.Generator(gradients.device).manual_seed(int(torch.randint(2**62, ())))
         combined = torch.empty_like(gradients[0])
+        finite = torch.ones((), dtype=torch.bool, device=gradients.device)
         for part, out in zip(gradients.split(COLUMNS, dim=1), combined.split(COLUMNS), strict=True):
             up, down = part.clamp(min=0).sum(0), part.clamp(max=0).sum(0)
+            both = up - down
+            finite &= both.isfinite().all()
             drawn = torch.rand(up.shape, generator=generator, device=up.device, dtype=up.dtype)
-            # up / (up - down) is the probability, in a form that has no 0 / 0.
-            out.copy_(torch.where(drawn * (up - down) < up, up, down))
-        if not combined.isfinite().all():
+            # up / both is the chance of the positive sign; multiplied out, it has no 0 / 0.
+            out.copy_(torch.where(drawn * both < up, up, down))
+        if not finite:
             raise FloatingPointError("the gradient of a task is not finite")
         return combined

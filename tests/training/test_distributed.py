@@ -1,0 +1,126 @@
+"""Two real processes over gloo against one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mult.data.store import open_split
+from mult.errors import UserError
+from mult.training.checkpoint import Checkpoints
+from mult.training.distributed import World, device_of, joined, must_launch
+from mult.training.trainer import train
+from tests.conftest import ROOT, write_domain
+from tests.training.test_trainer import CPU, HARDWARE, exact, job
+
+SETTINGS = {"steps": 6, "validate_every": 3, "best_by": "loss"}
+STOP = 4  # steps after which a training that is to be gone on with ends
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_domain(tmp_path / "noise")
+
+
+class Stop(Exception):
+    pass
+
+
+class UntilStop(Checkpoints):
+    def due(self):
+        return True
+
+    def save(self, step, state):
+        super().save(step, state)
+        if step == STOP:
+            raise Stop
+
+
+def work(folder, hardware=HARDWARE, **changes):
+    data = {split: open_split(folder, split) for split in ("train", "val")}
+    return job(data, "semseg", "depth", "normal", seed=2, hardware=hardware, **SETTINGS, **changes)
+
+
+def model():
+    return exact("semseg", "depth", "normal")
+
+
+def main(folder: str, out: str, balancing: str, shard: str, kept: str) -> None:
+    """One of the processes."""
+    part = 0 if balancing == "geometric_mean" else 1
+    hardware = HARDWARE.model_copy(update={"processes": 2, "shard": shard == "shard", "part": part})
+    checkpoints = Checkpoints(Path(kept), 1e9) if kept else None
+    start = checkpoints and checkpoints.newest()
+    with joined(hardware) as (world, device):
+        of = work(folder, hardware, balancing=balancing)
+        trained = train(model(), of, device, world, checkpoints=checkpoints, start=start and start["state"])
+    if world.first:
+        torch.save({"weights": trained.weights, "rows": trained.history.rows}, out)
+
+
+def two(folder, out, balancing="fixed", shard="whole", kept="") -> dict:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["tests.training.test_distributed", *map(str, (folder, out, balancing, shard, kept))]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return torch.load(out)
+
+
+def assert_close(found, expected):
+    """The same to 1e-6, in weights and in what validation says."""
+    for name in expected.weights:
+        torch.testing.assert_close(found["weights"][name], expected.weights[name], atol=1e-6, rtol=0, msg=name)
+    for ours, theirs in zip(found["rows"], expected.history.rows, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("balancing", "shard"), [("fixed", "whole"), ("geometric_mean", "whole"), ("pcgrad", "whole"), ("fixed", "shard")]
+)
+def test_two_processes_train_as_one(folder, tmp_path, balancing, shard):
+    if balancing != "fixed":
+        pytest.importorskip("torchjd")
+    expected = train(model(), work(folder, balancing=balancing), CPU)
+    assert_close(two(folder, tmp_path / "out.pt", balancing, shard), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", ["whole", "shard"])
+def test_two_processes_go_on_where_one_was_killed(folder, tmp_path, shard):
+    kept = tmp_path / "kept"
+    with pytest.raises(Stop):
+        train(model(), work(folder), CPU, checkpoints=UntilStop(kept, 0.0))
+    found = two(folder, tmp_path / "out.pt", shard=shard, kept=kept)
+    assert_close(found, train(model(), work(folder), CPU))
+
+
+def test_another_number_of_processes_than_asked_for_is_an_error(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert must_launch(2)
+    assert not must_launch(1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not must_launch(2)
+    with pytest.raises(UserError, match=r"hardware\.processes: 1 in params\.yaml, but 2 were started"):
+        must_launch(1)
+    with (
+        pytest.raises(UserError, match=r"hardware\.processes: 4 in params\.yaml, but 2 were started"),
+        joined(HARDWARE.model_copy(update={"processes": 4})),
+    ):
+        pass
+
+
+def test_alone_there_is_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined(HARDWARE) as (world, device):
+        assert world == World(0, 1, 0)
+        assert world.first
+        assert device == CPU == device_of(HARDWARE)
+        assert world.agree("yes") == "yes"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

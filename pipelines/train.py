@@ -15,7 +15,7 @@ import yaml
 
 from mult import params, runs, stage, tracking
 from mult.data.store import Split, open_split
-from mult.errors import UserError
+from mult.errors import Paused, UserError
 from mult.files import atomic, write_json
 from mult.process import die_with_parent
 from mult.runs import Run
@@ -172,3 +172,6 @@ if __name__ == "__main__":  # one of several processes, under the lock of the on
         main(*sys.argv[1:])
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Paused as pause:
+        print(pause, file=sys.stderr)
+        sys.exit(stage.PAUSED)

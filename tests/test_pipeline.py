@@ -179,6 +179,72 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim):
     assert "everything is up to date" in project.repro()
 
 
+def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_been(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    longer = text.replace("      steps: 4\n", "      steps: 60\n", 1)
+    path.write_text(longer.replace("checkpoint_s: 300", "checkpoint_s: 0", 1))
+    stage = ("dvc", "repro", "--quiet", "--single-item", "train_single@depth-0")
+    checkpoints = project.folder / ".mult" / "checkpoints"
+    for step in (7, 31):
+        process = project.start(*stage)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not any(
+            int(p.stem[5:]) >= step for p in checkpoints.glob("smoke-single-depth-s0/*/step-*.json")
+        ):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        time.sleep(2)
+        assert project.processes() == []
+    project.run(*stage)
+    assert list(checkpoints.glob("*")) == [], "what is trained needs none"
+    folder = project.folder / "runs" / "single-depth-s0"
+    client, (run,) = runs_of(project, "train_single@depth-0", "FINISHED")
+    assert run.info.run_id == read_json(folder / "run.json")["mlflow_run_id"]
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "val/loss")]
+    assert steps == list(range(2, 61, 2)), "no point is missing and none is there twice"
+    resumed = {name: sha256(folder / name) for name in ("model.safetensors", "history.csv")}
+    project.run(*stage, "--force")
+    assert {name: sha256(folder / name) for name in resumed} == resumed
+    path.write_text(text)
+    project.repro()
+
+
+def test_two_processes_of_one_training_leave_one_result(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("processes: 1 ", "processes: 2 ", 1))
+    folder = project.folder / "runs" / "pair-depth+normal-s0"
+    before = pd.read_csv(folder / "history.csv")
+    project.run("dvc", "repro", "--force", "--quiet", "--single-item", "train_pair@depth+normal-0")
+    after = pd.read_csv(folder / "history.csv")
+    assert list(after["step"]) == list(before["step"])
+    assert after["val/loss"].to_numpy() == pytest.approx(before["val/loss"].to_numpy(), rel=0.01)
+    _, (newest, *_) = runs_of(project, "train_pair@depth+normal-0", "FINISHED")
+    assert newest.info.run_id == read_json(folder / "run.json")["mlflow_run_id"]
+    environment = project.environment | {"WORLD_SIZE": "3", "RANK": "0", "LOCAL_RANK": "0"}
+    command = [sys.executable, "-m", "pipelines", "train", "pair-depth+normal-s0"]
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: hardware.processes: 2 in params.yaml, but 3 were started; make the two equal"
+    )
+    path.write_text(text)
+    project.repro()
+
+
+def runs_of(project: Project, stage: str, status: str):
+    """MLflow's client and its runs of a stage that ended so, the newest first."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("mult").experiment_id
+    query = f"tags.`dvc.stage` = '{stage}' and attributes.status = '{status}' and tags.stage = 'train'"
+    runs = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"])
+    return client, [run for run in runs if "val/loss" in run.data.metrics]
+
+
 def current_runs(project: Project) -> dict:
     """MLflow's runs that the results come from, by id."""
     import mlflow

@@ -110,6 +110,29 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--precision", choices=("float32", "bfloat16"), help="default: the scale's")
     model.add_argument("--compile", action="store_true", help="torch.compile, for GPUs")
 
+    train = command(
+        "train",
+        _bench_train,
+        "Training steps: time waiting for data, memory, checkpoints, parts, two processes, each against the plain one.",
+        "mult bench train --scale laptop",
+        bench,
+    )
+    train.add_argument("--scale", choices=SCALES, help="default: what params.yaml says")
+    train.add_argument("--steps", type=int, default=10, help="that are timed in a turn; default: 10")
+    train.add_argument("--rounds", type=int, default=3, help="turns; default: 3")
+
+    reading = command(
+        "data",
+        _bench_data,
+        "Images a second from the store, against the same images as PNG files.",
+        "mult bench data --size 256",
+        bench,
+    )
+    reading.add_argument("--size", type=int, default=256, help="pixels; default: 256")
+    reading.add_argument("--images", type=int, default=48)
+    reading.add_argument("--batch", type=int, default=16)
+    reading.add_argument("--rounds", type=int, default=5, help="turns; default: 5")
+
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
@@ -174,15 +197,35 @@ def _bench_domains(chosen: argparse.Namespace) -> None:
     bench(chosen.size, chosen.images)
 
 
+def _bench_train(chosen: argparse.Namespace) -> None:
+    from mult.bench.train import bench
+
+    _at_least_one(chosen, "steps", "rounds")
+    bench(_at_scale(chosen.scale), chosen.steps, chosen.rounds)
+
+
+def _bench_data(chosen: argparse.Namespace) -> None:
+    from mult.bench.data import bench
+
+    _at_least_one(chosen, "size", "images", "batch", "rounds")
+    bench(chosen.size, chosen.images, chosen.batch, chosen.rounds)
+
+
+def _at_scale(name: str | None):
+    """The settings in params.yaml, at the scale ``name`` if there is one."""
+    from mult.params import load
+
+    settings = load()
+    return settings if name is None else settings.model_copy(update={"scale": settings.scales[name]})
+
+
 def _bench_model(chosen: argparse.Namespace) -> None:
     from typing import get_args
 
     from mult import params
     from mult.bench.model import bench
 
-    settings = params.load()
-    if chosen.scale:
-        settings = settings.model_copy(update={"scale": settings.scales[chosen.scale]})
+    settings = _at_scale(chosen.scale)
     if unknown := [name for name in chosen.variants if name not in get_args(params.Attention)]:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Command-line entry points print it on stderr without a traceback and exit with code 1.
     """
+
+
+class Paused(Exception):
+    """Time is up; what was done is kept, and the same command goes on from there."""

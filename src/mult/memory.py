@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import resource
 import sys
+from pathlib import Path
 
 
 def keep_freed_memory() -> None:
@@ -18,3 +20,11 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_threshold, 1 << 30)
         libc.mallopt(trim_threshold, -1)  # never
+
+
+def peak_mb() -> float:
+    """Most resident memory so far; where Linux tells it, of this program and not of what it was started from."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

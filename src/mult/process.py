@@ -5,12 +5,14 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mult.errors import UserError
 
+UNTIL = "MULT_UNTIL"  # when what is at work should pause, in seconds since 1970
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
 
 
@@ -27,6 +29,11 @@ def die_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def time_is_up() -> bool:
+    """Whether the moment that ``MULT_UNTIL`` names has come."""
+    return time.time() >= float(os.environ.get(UNTIL, "inf"))
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from mult.errors import UserError
+from mult.errors import Paused, UserError
 from mult.files import write_json
 from mult.process import STATE, alone, die_with_parent
 
+PAUSED = 75  # exit code: try again later
 WORK = STATE / "work"  # what each stage's last run did, for the summary of `mult repro`
 
 
@@ -31,6 +32,9 @@ def run(script: str, arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Paused as pause:
+        print(pause, file=sys.stderr)
+        return PAUSED
     return 0
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from mult.errors import UserError
+from mult.errors import Paused, UserError
 from mult.process import STATE
 
 EXPERIMENT = "mult"
@@ -125,8 +125,8 @@ def stage_run(
             tracked.tell(client.log_text, tracked.id, text, artifact)
     try:
         yield tracked
-    except BaseException:
-        tracked.tell(client.set_terminated, tracked.id, "FAILED")
+    except BaseException as error:
+        tracked.tell(client.set_terminated, tracked.id, "KILLED" if isinstance(error, Paused) else "FAILED")
         raise
     tracked.tell(client.set_terminated, tracked.id, "FINISHED")
 

@@ -1,7 +1,6 @@
 """`mult bench model`: what the variants cost in time and memory, against the plain loop over tasks, in one run."""
 
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -15,6 +14,7 @@ from torch import nn
 from mult.bench.report import write_bench
 from mult.data.batches import Batch
 from mult.errors import UserError
+from mult.memory import peak_mb
 from mult.models.cost import gmacs, parameters_m
 from mult.models.mult import MulT
 from mult.params import Params
@@ -204,18 +204,10 @@ def _memory_of_child(settings: Params, variant: str, form: str, images: int, roo
     global ROOT
     ROOT = root
     _model(settings, "uniform", "fast")  # what the first model loads is no memory of this one
-    before = _peak_kib()
+    before = peak_mb()
     case = _Case(settings, variant, form, images, torch.device("cpu"))
     case.step(), case.step()
-    return (_peak_kib() - before) / 2**10
-
-
-def _peak_kib() -> int:
-    """Most resident memory so far; where Linux tells it, of this program and not of what it was started from."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return int(status.read_text().split("VmHWM:")[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_mb() - before
 
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:

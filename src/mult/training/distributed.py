@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mult.errors import UserError
+from mult.errors import Paused, UserError
 from mult.params import Hardware
-from mult.process import die_with_parent
+from mult.process import die_with_parent, time_is_up
 
 LAUNCHER = "MULT_LAUNCH"  # a command that starts the processes in place of torchrun on this host: `srun torchrun …`
 DIVIDED_ALONE = 100_000  # weights from which on a block is gathered and divided by itself
@@ -107,6 +107,8 @@ def launch(module: str, arguments: Sequence[str], processes: int) -> None:
     # No thread count of torchrun's own choosing, and no word about it.
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
     if subprocess.run(command, env=environment, preexec_fn=die).returncode:
+        if time_is_up():
+            raise Paused(f"{module} {' '.join(arguments)}: paused")
         raise UserError(f"{module} {' '.join(arguments)}: one of {processes} processes failed; see above")
 
 

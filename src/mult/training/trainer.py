@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from mult import params
 from mult.data.loader import TrainingBatches, batches_in_order
 from mult.data.store import Split
-from mult.errors import UserError
+from mult.errors import Paused, UserError
 from mult.memory import keep_freed_memory
 from mult.models.recompute import recompute
 from mult.params import Hardware, Training
+from mult.process import time_is_up
 from mult.progress import Stopwatch, progress
 from mult.tasks import TASKS
 from mult.training.balancing import balancing
@@ -25,6 +26,8 @@ from mult.training.schedule import factor
 from mult.training.scores import Scores
 from mult.training.state import History, Metrics, State
 from mult.training.step import Step, autocast, full
+
+AGREED_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ def train(
 
     ``log`` gets the figures of each validation and its step; ``checkpoints`` are written with ``note`` in them, and
     ``start`` is the state that one of them held. With several processes each of them calls this.
+
+    Raises:
+        UserError: settings that do not go together, a loss that is not finite.
+        Paused: time is up (``MULT_UNTIL``) and a checkpoint has been written.
     """
     settings, hardware, tasks = job.settings, job.hardware, list(job.losses)
     prepare(model, hardware, device)
@@ -107,14 +114,23 @@ def train(
             raise UserError(f"{job.label}: at step {number}: {error}; lower training.lr") from None
         if settings.patience and state.misses >= settings.patience:
             break
-        if checkpoints is not None and state.step < settings.steps and world.agree(checkpoints.due()):
+        if checkpoints is not None and state.step < settings.steps and _is_due(checkpoints, state.step, world):
             state.history.seconds = before + clock.seconds()
             kept = state.state_dict()
             if world.first:
                 checkpoints.save(state.step, {"state": kept, **(note or {})})
+            if world.agree(time_is_up()):
+                raise Paused(f"{job.label}: paused after step {state.step} of {settings.steps}")
 
     state.history.seconds = before + clock.seconds()
     return Trained(state.best_weights, state.history)
+
+
+def _is_due(checkpoints: Checkpoints, step: int, world: World) -> bool:
+    """Whether to write a checkpoint now; several processes have to agree, which takes time, so they do now and then."""
+    if world.size > 1 and step % AGREED_EVERY:
+        return False
+    return bool(world.agree(checkpoints.due() or time_is_up()))
 
 
 def prepare(model: nn.Module, hardware: Hardware, device: torch.device) -> None:

@@ -186,6 +186,18 @@ def test_workers_read_the_same_batches(data):
     assert_equal(*(train(make(["edges"]), job(data, "edges", hardware=h), CPU).weights for h in (HARDWARE, hardware)))
 
 
+@pytest.mark.slow
+def test_compiled_it_trains_alike(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    settings = {"steps": 2, "validate_every": 2}
+    hardware = HARDWARE.model_copy(update={"compile": True})
+    plain, compiled = (
+        train(exact("depth"), job(data, "depth", hardware=h, **settings), CPU).weights for h in (HARDWARE, hardware)
+    )
+    for name in plain:
+        torch.testing.assert_close(compiled[name], plain[name], atol=1e-6, rtol=1e-5, msg=name)
+
+
 @pytest.mark.parametrize(
     ("changes", "hardware", "words"),
     [

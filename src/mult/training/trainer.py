@@ -1,5 +1,6 @@
 """The training loop."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mult.errors import Paused, UserError
 from mult.memory import keep_freed_memory
 from mult.models.recompute import recompute
 from mult.params import Hardware, Training
-from mult.process import time_is_up
+from mult.process import STATE, time_is_up
 from mult.progress import Stopwatch, progress
 from mult.tasks import TASKS
 from mult.training.balancing import balancing
@@ -142,6 +143,8 @@ def prepare(model: nn.Module, hardware: Hardware, device: torch.device) -> None:
         model.to(memory_format=torch.channels_last)
     if hardware.recompute:
         recompute(model)
+    if hardware.compile:  # kept, so that the next run of the same shapes need not compile
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((STATE / "compiled").absolute()))
 
 
 @torch.no_grad()

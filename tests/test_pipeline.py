@@ -1,16 +1,11 @@
 """The real pipeline at smoke scale, with real DVC and a real MLflow store, in a copy of the project."""
 
-import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 
 from mult.evaluation.results import COLUMNS, load_results
@@ -18,65 +13,15 @@ from mult.files import read_json, sha256
 from mult.params import load
 from mult.runs import names
 from mult.tasks import TASKS
-from tests.conftest import ROOT
+from tests.project import Project, copy_project
 
 pytestmark = pytest.mark.slow
 
 
-class Project:
-    """A copy of the project that commands run in."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.environment = os.environ | {
-            "PYTHONPATH": str(folder / "src"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "SHELL": "/bin/sh",  # DVC runs stages by it; Debian's stays between the two where bash steps aside
-        }
-        self.environment.pop("MLFLOW_TRACKING_URI", None)
-
-    def start(self, *command: str, **options) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=self.folder, env=self.environment, text=True, **options
-        )
-
-    def run(self, *command: str) -> str:
-        process = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = process.communicate(timeout=800)
-        assert process.returncode == 0, output
-        return output
-
-    def repro(self) -> str:
-        return self.run("mult", "repro")
-
-    def edit(self, old: str, new: str) -> None:
-        path = self.folder / "params.yaml"
-        text = path.read_text()
-        assert text.count(old) == 1, old
-        path.write_text(text.replace(old, new))
-
-    def mlflow_ids(self) -> dict[str, str]:
-        return {p.parent.name: read_json(p)["mlflow_run_id"] for p in self.folder.glob("runs/*/run.json")}
-
-    def processes(self) -> list[str]:
-        found = []
-        for process in psutil.process_iter(["cmdline", "cwd"]):
-            if process.info["cwd"] and Path(process.info["cwd"]) == self.folder:
-                found.append(" ".join(process.info["cmdline"] or []))
-        return found
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clone") / "mult"
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in files.stdout.splitlines():
-        if (ROOT / name).is_file() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "t"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    project = Project(folder)
+    project = copy_project(tmp_path_factory.mktemp("clone") / "mult")
+    project.commit()
     project.run("mult", "repro", "--scale", "smoke")
     return project
 
@@ -115,7 +60,7 @@ def test_the_tables_are_filled(project):
 
 
 def test_mlflow_knows_every_training_and_every_score(project):
-    runs = current_runs(project).values()
+    runs = project.current_runs().values()
     wanted = names(load(project.folder / "params.yaml"))
     assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *(f"score {name}" for name in wanted)])
     assert {r.info.status for r in runs} == {"FINISHED"}
@@ -147,7 +92,7 @@ def test_one_variant_s_setting_trains_that_variant_and_back_trains_nothing(proje
     project.repro()
     assert project.mlflow_ids() == before, "restored from DVC's run cache, with the link to the run that made them"
     assert (project.folder / "reports" / "results.csv").read_bytes() == results
-    assert set(before.values()) <= current_runs(project).keys(), "and MLflow shows that run as the current one again"
+    assert set(before.values()) <= project.current_runs().keys(), "and MLflow shows that run as the current one again"
 
 
 def test_plain_dvc_gives_the_same_weights_and_scores(project):
@@ -165,11 +110,7 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim):
     path.write_text(text.replace("      steps: 4\n", "      steps: 4000\n", 1))
     stage = ("mult", "repro") if victim == "mult" else ("dvc", "repro", "--single-item", "train_single@depth-0")
     process = project.start(*stage, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    locks = project.folder / ".mult" / "locks"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(_held(lock, project) for lock in locks.glob("train-*.lock")):
-        time.sleep(0.1)
-    assert time.monotonic() < deadline, project.processes()
+    project.wait_for_trainer()
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(2)
@@ -245,19 +186,3 @@ def runs_of(project: Project, stage: str):
     experiment = client.get_experiment_by_name("mult").experiment_id
     query = f"tags.`dvc.stage` = '{stage}'"
     return client, list(client.search_runs([experiment], query, order_by=["attributes.start_time DESC"]))
-
-
-def current_runs(project: Project) -> dict:
-    """MLflow's runs that the results come from, by id."""
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("mult").experiment_id
-    runs = client.search_runs([experiment], "tags.`dvc.current` = 'yes'", max_results=1000)
-    return {run.info.run_id: run for run in runs}
-
-
-def _held(lock: Path, project: Project) -> bool:
-    """Whether a living process of the project has taken ``lock``."""
-    owner = lock.read_text().strip()
-    return bool(re.fullmatch(r"\d+", owner)) and psutil.pid_exists(int(owner))

@@ -34,7 +34,7 @@ def stage(tmp_path, monkeypatch):
     (tmp_path / "pipelines" / "say.py").write_text(STAGE)
     (tmp_path / "pipelines" / "__main__.py").write_text((ROOT / "pipelines" / "__main__.py").read_text())
     monkeypatch.chdir(tmp_path)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
     with warm.server(environment) as with_server:
 
         def start(word, **extra):

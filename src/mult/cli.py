@@ -37,10 +37,18 @@ def _parser() -> argparse.ArgumentParser:
     params.add_argument("file", nargs="?", default="params.yaml")
 
     repro = command(
-        "repro", _repro, "Bring every stage up to date, side by side on this machine.", "mult repro --scale smoke"
+        "repro",
+        _repro,
+        "Bring every stage up to date, side by side on this machine or on a Ray cluster.",
+        "mult repro --scale smoke; mult repro --ray auto",
     )
     repro.add_argument("--scale", choices=SCALES, help="default: what params.yaml says")
+    repro.add_argument("targets", nargs="*", metavar="STAGE", help="these and what they need; default: every stage")
+    repro.add_argument("--minutes", type=float, help="pause after so many; the same command then goes on")
     repro.add_argument("--jobs", type=int, help="stages at a time; default: one a core, or one a GPU")
+    repro.add_argument(
+        "--ray", metavar="ADDRESS", help="run on this Ray cluster; auto: the one that this machine is in"
+    )
 
     annotate = command(
         "annotate",
@@ -158,7 +166,11 @@ def _repro(chosen: argparse.Namespace) -> int:
     from mult.repro import repro
 
     _at_least_one(chosen, "jobs")
-    return repro(chosen.jobs, chosen.scale)
+    if chosen.minutes is not None and not chosen.minutes > 0:
+        raise UserError(f"--minutes: {chosen.minutes} is not above 0")
+    if chosen.minutes is not None and chosen.ray:
+        raise UserError("--minutes: a cluster has its own time limits; leave out --minutes or --ray")
+    return repro(chosen.jobs, chosen.scale, chosen.ray, chosen.targets, chosen.minutes)
 
 
 def _annotate(chosen: argparse.Namespace) -> None:

@@ -1,39 +1,30 @@
 """`mult repro`: what `dvc repro` does, with stages side by side.
 
-DVC runs one stage at a time and tells when something is out of date; this module walks its graph and calls
-``dvc --wait-for-lock repro --single-item STAGE`` for each stage that is, or whose ancestors are. The results are those
-of plain `dvc repro`.
+DVC runs one stage at a time and tells when something is out of date; this module walks its graph and has an engine run
+``dvc --wait-for-lock repro --single-item STAGE`` for each stage that is, or whose ancestors are: on this machine
+(local.py) or on the nodes of a Ray cluster (cluster.py). The results are those of plain `dvc repro`.
 """
 
-import contextlib
 import heapq
-import multiprocessing
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Protocol
 
 from mult import warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
-from mult.params import load
-from mult.process import STATE, alone, die_with_parent
+from mult.local import LOGS, Local, environment, visible_gpus
+from mult.params import Hardware, load
+from mult.process import STATE, UNTIL, alone, time_is_up
 from mult.runs import names
-from mult.stage import WORK
+from mult.stage import PAUSED, WORK
 
-LOGS = STATE / "logs"
-# Importing DVC and preparing its parsers would otherwise be paid by every stage.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["mult.repro", "dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.data_cloud", "dvc.lock", "scmrepo.git"]
-)
 TAIL_LINES = 12  # of a failed stage's log
 HEARTBEAT_S = 30
 
@@ -54,11 +45,18 @@ def choose_scale(name: str, path: Path | str = "params.yaml") -> None:
 
 @dataclass
 class Graph:
-    """The stages that must be looked at, what each waits for, and how long each may take."""
+    """The stages that must be looked at, what each waits for, and how long each may take.
+
+    Attributes:
+        inputs: all stages whose outs a stage reads; ``needs`` has those among them that must be looked at.
+        uncached: stages that write files in git, past DVC's cache, and those that come after them.
+    """
 
     needs: dict[str, set[str]]
     weight: dict[str, float]
     gpus: dict[str, int]
+    inputs: dict[str, set[str]] = field(default_factory=dict)
+    uncached: set[str] = field(default_factory=set)
     feeds: dict[str, set[str]] = field(init=False)
 
     def __post_init__(self):
@@ -81,137 +79,197 @@ class Graph:
         return lengths
 
 
-def outdated() -> Graph:
-    """Stages that DVC finds changed, and everything downstream of them."""
+def outdated(targets: Sequence[str] = ()) -> Graph:
+    """Stages that DVC finds changed, and everything downstream of them.
+
+    ``targets``: names of stages, or of groups such as ``train_pair``: these alone, and what they need.
+
+    Raises:
+        UserError: dvc.yaml or dvc.lock cannot be read, or a target is in neither.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
-        return _outdated(Repo())
+        return _outdated(Repo(), targets)
     except DvcException as error:
         text = " ".join(str(error).split())
         raise UserError(f"dvc: {text}; if dvc.lock is damaged: `git checkout dvc.lock`, or delete it") from None
 
 
-def _outdated(repo) -> Graph:
+def _outdated(repo, targets: Sequence[str]) -> Graph:
     import networkx
 
     with repo:
         graph = repo.index.graph  # edges point from a stage to what it needs; not a documented API, a test guards it
         stages = {stage.addressing: stage for stage in graph.nodes}
         changed = [name for name in repo.status() if name in stages]
-        todo = set(changed)
-        for name in changed:
-            todo |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
-        needs = {name: {s.addressing for s in graph.successors(stages[name])} & todo for name in todo}
+
+        def with_downstream(names: list[str]) -> set[str]:
+            return {s.addressing for name in names for s in {stages[name], *networkx.ancestors(graph, stages[name])}}
+
+        todo = with_downstream(changed) & _wanted(graph, stages, targets)
+        inputs = {name: {s.addressing for s in graph.successors(stages[name])} for name in todo}
+        uncached = [name for name in todo if not all(out.use_cache for out in stages[name].outs)]
         meta = {name: stages[name].meta or {} for name in todo}
+        home = with_downstream(uncached)
     return Graph(
-        needs,
+        {name: needed & todo for name, needed in inputs.items()},
+        inputs=inputs,
+        uncached=home,
         weight={name: float(m.get("weight", 1)) for name, m in meta.items()},
         gpus={name: int(m.get("gpus", 0)) for name, m in meta.items()},
     )
 
 
-def repro(jobs: int | None = None, scale_name: str | None = None) -> int:
-    """Bring every stage up to date, at another scale if one is named; returns the exit code, 0 when all are."""
+def _wanted(graph, stages: Mapping[str, object], targets: Sequence[str]) -> set[str]:
+    """The stages that ``targets`` name, and all that they need; every stage where there are no targets."""
+    import networkx
+
+    if not targets:
+        return set(stages)
+    wanted: set[str] = set()
+    for target in targets:
+        named = [name for name in stages if target in (name, name.split("@")[0])]
+        if not named:
+            groups = ", ".join(dict.fromkeys(name.split("@")[0] for name in stages))
+            raise UserError(f"{target}: no such stage; name one as `dvc stage list` does, or all of a kind: {groups}")
+        for name in named:
+            wanted |= {name} | {stage.addressing for stage in networkx.descendants(graph, stages[name])}
+    return wanted
+
+
+class Engine(Protocol):
+    """Where stages run: ``slots`` at a time, on ``cores`` cores."""
+
+    slots: int
+    cores: int
+
+    def run(self, stage: str) -> tuple[bool, float]:
+        """Run one stage; returns whether it succeeded, and its seconds. Its output is in ``LOGS``."""
+
+    def stop(self) -> None:
+        """End what is running; every ``run`` then returns."""
+
+
+def repro(
+    jobs: int | None = None,
+    scale_name: str | None = None,
+    ray: str | None = None,
+    targets: Sequence[str] = (),
+    minutes: float | None = None,
+) -> int:
+    """Bring every stage up to date, at another scale if one is named; returns the exit code, 0 when all are.
+
+    Args:
+        jobs: stages at a time.
+        ray: address of the Ray cluster to run them on; this machine without.
+        targets: these stages alone and what they need, see ``outdated``.
+        minutes: after them no stage is begun and trainings write a checkpoint and end; the exit code is then 75.
+    """
     load()
+    if minutes is not None:
+        os.environ[UNTIL] = str(time.time() + 60 * minutes)
     with alone("repro"):
         if scale_name:  # not before: another run would go on at this scale
             choose_scale(scale_name)
         settings = load()
         scale = settings.scale
         began = time.perf_counter()
-        graph = outdated()
+        graph = outdated(targets)
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")
             return 0
-        cards = _visible_gpus() if scale.hardware.device != "cpu" else []
-        workers = jobs or (len(cards) or os.cpu_count() or 1)
-        print(f"scale {scale.name}: {len(graph.needs)} stages to look at, {workers} at a time; logs in {LOGS}/")
-        LOGS.mkdir(parents=True, exist_ok=True)
-        with warm.server(_environment()) as environment:
-            failed, skipped = _Walk(graph, workers, cards, environment).run()
-        if not failed:
+        with _engine(graph, scale.hardware, jobs, ray) as engine:
+            print(
+                f"scale {scale.name}: {len(graph.needs)} stages to look at, {engine.slots} at a time; logs in {LOGS}/"
+            )
+            failed, skipped = _Walk(graph, engine).run()
+        if not failed and not skipped and not targets:
             from mult.evaluation.results import run_ids  # late: pandas
             from mult.tracking import mark_current
 
             mark_current(run_ids(names(settings)), scale.name)
-        _summary(graph, failed, skipped, time.perf_counter() - began, workers)
-        return 1 if failed else 0
+        paused = time_is_up() and not failed and bool(skipped)
+        _summary(graph, failed, skipped, time.perf_counter() - began, engine, paused)
+        return 1 if failed else PAUSED if paused else 0
+
+
+@contextmanager
+def _engine(graph: Graph, hardware: Hardware, jobs: int | None, ray: str | None) -> Iterator[Engine]:
+    with warm.server(environment()) as own:
+        if ray is None:
+            cards = _hands(visible_gpus(), hardware.processes) if hardware.device != "cpu" else []
+            yield Local(own, jobs or len(cards) or os.cpu_count() or 1, graph.gpus, cards)
+        else:
+            from mult.cluster import connected
+
+            with connected(ray, graph, hardware, jobs, Local(own)) as cluster:
+                yield cluster
+
+
+def _hands(cards: Sequence[str], each: int) -> list[str]:
+    """``cards`` in hands of ``each``, as CUDA_VISIBLE_DEVICES wants them; what is left over is not used."""
+    if cards and len(cards) < each:
+        raise UserError(f"hardware.processes: {each} GPUs for a training, but {len(cards)} can be seen")
+    return [",".join(cards[place : place + each]) for place in range(0, len(cards) - each + 1, each)]
 
 
 class _Walk:
-    """One pass over the graph with a fixed number of stages at a time."""
+    """One pass over the graph, with as many stages at a time as the engine has slots."""
 
-    def __init__(self, graph: Graph, workers: int, cards: list[str], environment: dict[str, str]):
-        self.graph, self.workers, self.environment = graph, workers, environment
-        self.cards: SimpleQueue[str] = SimpleQueue()
-        for turn in range(workers if cards else 0):  # more jobs than cards share them evenly
-            self.cards.put(cards[turn % len(cards)])
+    def __init__(self, graph: Graph, engine: Engine):
+        self.graph, self.engine = graph, engine
         self.priority = graph.path_length()
         self.waits = {stage: set(needed) for stage, needed in graph.needs.items()}
-        self.running: dict[str, BaseProcess] = {}
-        self.stopped = False
 
     def run(self) -> tuple[list[str], list[str]]:
         """Stages that failed, and those that could not be tried for it."""
-        done, failed, doomed = 0, [], set()
+        done, failed, doomed, ended = 0, [], set(), set()
         ready = [(-self.priority[s], s) for s, needed in self.waits.items() if not needed]
         heapq.heapify(ready)
         futures: dict[Future, str] = {}
         began, total_weight = time.perf_counter(), sum(self.graph.weight.values())
         weight_done = 0.0
-        with ThreadPoolExecutor(self.workers) as pool:
+        with ThreadPoolExecutor(self.engine.slots) as pool:
             try:
-                while ready or futures:
-                    while ready and len(futures) < self.workers:
+                while futures or (ready and not time_is_up()):
+                    while ready and len(futures) < self.engine.slots and not time_is_up():
                         stage = heapq.heappop(ready)[1]
-                        futures[pool.submit(self._reproduce, stage)] = stage
+                        futures[pool.submit(self.engine.run, stage)] = stage
                     finished, _ = wait(futures, HEARTBEAT_S, FIRST_COMPLETED)
                     if not finished:
                         self._beat(list(futures.values()), began, weight_done / total_weight)
                     for future in finished:
                         stage, (ok, seconds) = futures.pop(future), future.result()
-                        done, weight_done = done + 1, weight_done + self.graph.weight[stage]
-                        self._say(stage, ok, seconds, done, began, weight_done / total_weight)
+                        done, weight_done = done + ok, weight_done + ok * self.graph.weight[stage]
+                        paused = not ok and self._paused(stage)
+                        state = "done" if ok else "paused" if paused else "FAILED"
+                        self._say(stage, state, seconds, done, began, weight_done / total_weight)
+                        ended.add(stage)
                         if not ok:
-                            failed.append(stage)
-                            doomed |= self._downstream(stage)
+                            doomed |= {stage} | self._downstream(stage) if paused else self._downstream(stage)
+                            failed += [] if paused else [stage]
                         for fed in self.graph.feeds[stage]:
                             self.waits[fed].discard(stage)
                             if ok and not self.waits[fed] and fed not in doomed:
                                 heapq.heappush(ready, (-self.priority[fed], fed))
             except BaseException:
-                self._stop()
+                self.engine.stop()
                 raise
-        return failed, sorted(doomed)
+        return failed, sorted(doomed | (self.graph.needs.keys() - ended))
 
-    def _reproduce(self, stage: str) -> tuple[bool, float]:
-        """Run one stage; its output goes to a log."""
-        began = time.perf_counter()
-        environment = dict(self.environment)
-        card = self.cards.get() if self.graph.gpus[stage] and not self.cards.empty() else None
-        if card is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = card
-        process = FORKS.Process(target=_dvc, args=(stage, environment))
-        process.start()
-        self.running[stage] = process
-        if self.stopped:
-            _end(process)
-        process.join()
-        del self.running[stage]
-        if card is not None:
-            self.cards.put(card)
-        return process.exitcode == 0, time.perf_counter() - began
+    def _paused(self, stage: str) -> bool:
+        """Whether a stage that has ended without its results did so because time was up."""
+        return time_is_up() and ": paused" in (LOGS / f"{stage}.log").read_text(errors="replace")
 
-    def _say(self, stage: str, ok: bool, seconds: float, done: int, began: float, share: float) -> None:
+    def _say(self, stage: str, state: str, seconds: float, done: int, began: float, share: float) -> None:
         total = len(self.graph.needs)
-        state = "done" if ok else "FAILED"
         print(
             f"[{done:{len(str(total))}}/{total}] {state:6} {stage:40} {seconds:6.1f} s   {_times(began, share)}",
             flush=True,
         )
-        if not ok:
+        if state == "FAILED":
             lines = (LOGS / f"{stage}.log").read_text(errors="replace").splitlines()
             print("\n".join(f"    {line}" for line in lines[-TAIL_LINES:]), flush=True)
 
@@ -227,66 +285,28 @@ class _Walk:
                 todo.append(fed)
         return found
 
-    def _stop(self) -> None:
-        self.stopped = True
-        for process in list(self.running.values()):
-            _end(process)
 
-
-def _dvc(stage: str, environment: dict[str, str]) -> None:
-    """Be ``dvc repro`` for one stage, in a process forked from one that has imported DVC; output goes to a log."""
-    os.setsid()  # a session of its own, so that ending it ends the stage's processes as well
-    die_with_parent()
-    os.environ.clear()
-    os.environ.update(environment)
-    with open(LOGS / f"{stage}.log", "w") as log, open(os.devnull) as nothing:
-        for own, given in enumerate((nothing, log, log)):
-            os.dup2(given.fileno(), own)
-    from dvc.cli import main
-
-    sys.exit(main(["--wait-for-lock", "repro", "--single-item", stage]))
-
-
-def _end(process: BaseProcess) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-
-
-def _environment() -> dict[str, str]:
-    """Stages find this interpreter as ``python``; each has the threads that params.yaml gives it and no more."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    quiet = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1"}
-    single = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    return os.environ | quiet | single | {"PATH": path}
-
-
-def _visible_gpus() -> list[str]:
-    """Cards that stages can be given, one each; asked of the driver, since importing torch takes seconds."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [card for card in visible.split(",") if card and card != "-1"]
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
-        )
-    except OSError:
-        return []
-    return answer.stdout.split() if answer.returncode == 0 else []
-
-
-def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, workers: int) -> None:
+def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, engine: Engine, paused: bool) -> None:
     work: dict[str, float] = {}
     for stage in graph.needs:
         path = WORK / f"{stage}.json"
         if path.is_file() and path.stat().st_mtime > time.time() - wall:
             entry = read_json(path)
             work[entry["kind"]] = work.get(entry["kind"], 0.0) + entry["cpu_s"]
-    cores = os.cpu_count() or 1
     parts = ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in work.items())
-    share = 100 * sum(work.values()) / (wall * cores)
-    print(f"{len(graph.needs) - len(failed) - len(skipped)} stages in {_clock(wall)} on {cores} cores", end="")
+    share = 100 * sum(work.values()) / (wall * engine.cores)
+    print(f"{len(graph.needs) - len(failed) - len(skipped)} stages in {_clock(wall)} on {engine.cores} cores", end="")
     print(f"; {share:.0f} % of the cores' time in {parts}" if work else "")
-    facts = {"wall_s": round(wall, 1), "cores": cores, "jobs": workers, "work_cpu_s": work, "failed": failed}
+    facts = {
+        "wall_s": round(wall, 1),
+        "cores": engine.cores,
+        "jobs": engine.slots,
+        "work_cpu_s": work,
+        "failed": failed,
+    }
     write_json(STATE / "last_repro.json", facts)
+    if paused:
+        print(f"time is up: {len(skipped)} stages to go; the same command goes on where this one ended")
     if failed:
         print(f"failed: {', '.join(failed)}; not tried because of it: {', '.join(skipped) or 'none'}")
 

@@ -191,16 +191,17 @@ def code_state() -> dict[str, str]:
     """Tags of the code: commit, and whether the code was changed since."""
     return {
         "mlflow.source.git.commit": git_commit(),
-        "git.dirty": "yes" if _git("status", "--porcelain", "-uno", "--", ".", *WRITTEN) else "no",
+        "git.dirty": "yes" if git("status", "--porcelain", "-uno", "--", ".", *WRITTEN) else "no",
     }
 
 
 def git_commit() -> str:
     """The commit that is checked out; empty outside a repository."""
-    return _git("rev-parse", "HEAD")
+    return git("rev-parse", "HEAD")
 
 
-def _git(*args: str) -> str:
+def git(*args: str) -> str:
+    """What git answers here; empty where it fails."""
     done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 

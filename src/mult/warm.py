@@ -20,7 +20,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from mult import stage
 from mult.process import STATE, die_with_parent
@@ -67,9 +66,8 @@ def _ask(address: str, script: str, arguments: Sequence[str]) -> int:
 @contextmanager
 def server(environment: dict[str, str]) -> Iterator[dict[str, str]]:
     """A running server; yields ``environment`` with the variable that leads stages to it."""
-    address = Path(STATE / f"warm-{os.getpid()}.socket").absolute()
-    # Addresses of sockets are short; a deep folder does without the server.
-    if len(str(address)) > 100 or not hasattr(os, "fork"):
+    address = STATE / f"warm-{os.getpid()}.socket"  # from here, where stages run too: addresses of sockets are short
+    if not hasattr(os, "fork"):
         yield environment
         return
     STATE.mkdir(exist_ok=True)

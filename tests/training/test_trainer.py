@@ -244,3 +244,13 @@ def test_no_gpu_where_one_is_asked_for():
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match="no GPU"):
         device_of(HARDWARE.model_copy(update={"device": "cuda"}))
+
+
+def test_in_half_precision_with_every_augmentation(data):
+    every = Augment(flip=True, zoom=1.5, colour=0.2)
+    trained = train(make(), job(data, precision="bfloat16", augment=every, validate_every=3), CPU)
+    assert len(trained.history.rows) == 2
+    assert {tensor.dtype for tensor in trained.weights.values() if tensor.is_floating_point()} == {torch.float32}
+    full = train(make(), job(data, augment=every, validate_every=3), CPU)
+    for half, single in zip(trained.history.rows, full.history.rows, strict=True):
+        assert half["val/loss"] == pytest.approx(single["val/loss"], rel=0.05)

@@ -141,6 +141,15 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--batch", type=int, default=16)
     reading.add_argument("--rounds", type=int, default=5, help="turns; default: 5")
 
+    pipeline = command(
+        "pipeline",
+        _bench_pipeline,
+        "Stages side by side against one after the other, and what a stage costs beside its work.",
+        "mult bench pipeline",
+        bench,
+    )
+    pipeline.add_argument("--steps", type=int, default=200, help="of each training; default: 200")
+
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
@@ -214,6 +223,13 @@ def _bench_train(chosen: argparse.Namespace) -> None:
 
     _at_least_one(chosen, "steps", "rounds")
     bench(_at_scale(chosen.scale), chosen.steps, chosen.rounds)
+
+
+def _bench_pipeline(chosen: argparse.Namespace) -> None:
+    from mult.bench.pipeline import bench
+
+    _at_least_one(chosen, "steps")
+    bench(chosen.steps)
 
 
 def _bench_data(chosen: argparse.Namespace) -> None:

@@ -301,6 +301,7 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, e
         "wall_s": round(wall, 1),
         "cores": engine.cores,
         "jobs": engine.slots,
+        "stages": len(graph.needs) - len(failed) - len(skipped),
         "work_cpu_s": work,
         "failed": failed,
     }

@@ -1,0 +1,68 @@
+"""`mult bench pipeline`: what stages side by side gain, and what a stage costs beside its work.
+
+The project is cloned as it is committed, once for each number of jobs, and the one- and two-task trainings of `smoke`
+are run in it with more steps, so that a stage is mostly training, as at larger scales.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from mult.bench.report import write_bench
+from mult.errors import UserError
+from mult.files import read_json
+from mult.progress import progress
+
+STAGES = ("train_single", "train_pair")
+
+
+def bench(steps: int) -> pd.DataFrame:
+    """Run the stages with one job and with as many as there are cores.
+
+    Columns: jobs, stages, wall_s, speedup (over one job), work_percent (of the jobs' time, spent training), beside_s (a
+    stage's time beside its training), nothing_s (`mult repro` when there is nothing to do).
+    """
+    cores = os.cpu_count() or 1
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for jobs in progress(sorted({1, cores}), "bench pipeline", unit="run"):
+            clone = _clone(Path(folder) / str(jobs), steps)
+            _repro(clone, "prepare")
+            wall = _repro(clone, *STAGES, "--jobs", str(jobs))
+            nothing = _repro(clone, *STAGES)
+            facts = read_json(clone / ".mult" / "last_repro.json")
+            stages, work = facts["stages"], sum(facts["work_cpu_s"].values())
+            rows.append((jobs, stages, wall, 100 * work / (wall * jobs), (wall * jobs - work) / stages, nothing))
+    table = pd.DataFrame(rows, columns=["jobs", "stages", "wall_s", "work_percent", "beside_s", "nothing_s"])
+    table.insert(3, "speedup", table["wall_s"].iloc[0] / table["wall_s"])
+    about = f"`{' '.join(STAGES)}` at scale smoke with {steps} steps a training, in fresh clones."
+    write_bench("pipeline", table, about, f"mult bench pipeline --steps {steps}")
+    return table
+
+
+def _clone(folder: Path, steps: int) -> Path:
+    done = subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"mult bench pipeline: run it in the project's folder; git: {' '.join(done.stderr.split())}")
+    path = folder / "params.yaml"
+    text = re.sub(r"(?m)^scale: \*\w+", "scale: *smoke", path.read_text(encoding="utf-8"))
+    path.write_text(text.replace("      steps: 4\n", f"      steps: {steps}\n", 1), encoding="utf-8")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    return folder
+
+
+def _repro(clone: Path, *arguments: str) -> float:
+    environment = os.environ | {"PYTHONPATH": str(clone / "src")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "mult", "repro", *arguments]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"mult bench pipeline: {' '.join(done.stdout.split()[-40:])} {done.stderr.strip()}")
+    return time.perf_counter() - began

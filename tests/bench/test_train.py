@@ -1,0 +1,67 @@
+import json
+
+import pandas as pd
+import pytest
+
+from mult import params
+from mult.bench import data, pipeline, train
+from tests.conftest import ROOT
+
+
+@pytest.mark.slow
+def test_every_case_of_training_is_timed_against_the_plain_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
+    settings = params.load()
+    settings = settings.model_copy(update={"scale": settings.scales["smoke"]})
+    table = train.bench(settings, steps=2, rounds=1)
+    assert list(table["case"]) == list(train.CASES)
+    assert table["over_plain"].iloc[0] == 1
+    assert (table[["images_per_s", "memory_mb", "checkpoint_s", "resume_s"]] > 0).all(axis=None)
+    assert table["waiting_percent"].between(0, 100).all()
+    assert (tmp_path / "train-smoke.md").is_file()
+
+
+def test_reading_is_timed_against_png_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
+    table = data.bench(32, images=8, batch=3, rounds=1).set_index(["source", "read"])
+    assert (table["images_per_s"] > 0).all()
+    ratio = table.loc[("store", "codes"), "images_per_s"] / table.loc[("PNG files", "codes"), "images_per_s"]
+    assert table.loc[("store", "codes"), "over_png"] == pytest.approx(ratio)
+    assert len(pd.read_csv(tmp_path / "data.csv")) == 5
+
+
+def test_png_files_give_the_same_batches(domain, tmp_path):
+    import torch
+
+    from mult.data.batches import read
+    from mult.data.store import open_split
+    from mult.tasks import TASKS
+
+    split = open_split(domain, "train")
+    data._write_pngs(split, tmp_path)
+    ours = read(split, list(TASKS), range(3))
+    theirs = data.decode(data._pngs(tmp_path, range(3)), list(TASKS))
+    assert torch.equal(ours.rgb, theirs.rgb)
+    for task in TASKS:
+        assert torch.equal(ours.targets[task], theirs.targets[task]), task
+        assert torch.equal(ours.masks[task], theirs.masks[task]), task
+
+
+def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
+    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
+    seconds = {"1": 20.0, "2": 11.0}
+
+    def clone(folder, steps):
+        (folder / ".mult").mkdir(parents=True)
+        facts = {"stages": 5, "work_cpu_s": {"training": 15.0}}
+        (folder / ".mult" / "last_repro.json").write_text(json.dumps(facts))
+        return folder
+
+    monkeypatch.setattr(pipeline, "_clone", clone)
+    monkeypatch.setattr(pipeline, "_repro", lambda clone, *a: seconds[a[-1]] if "--jobs" in a else 2.0)
+    table = pipeline.bench(10).set_index("jobs")
+    assert table.loc[2, "speedup"] == pytest.approx(20 / 11)
+    assert table.loc[1, "beside_s"] == pytest.approx(1.0)
+    assert table.loc[2, "work_percent"] == pytest.approx(100 * 15 / 22)

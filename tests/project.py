@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -73,8 +74,12 @@ class Project:
 
     def wait_for_trainer(self, below: str = ".mult/locks") -> None:
         """Wait until a training has taken its lock in the folder ``below``, which may be a pattern."""
+        self.wait_for(lambda: any(_held(lock) for lock in self.folder.glob(f"{below}/train-*.lock")))
+
+    def wait_for(self, happened: Callable[[], bool]) -> None:
+        """Wait a minute at most."""
         deadline = time.monotonic() + 60
-        while not any(_held(lock) for lock in self.folder.glob(f"{below}/train-*.lock")):
+        while not happened():
             assert time.monotonic() < deadline, self.processes()
             time.sleep(0.1)
 

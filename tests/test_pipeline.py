@@ -103,14 +103,18 @@ def test_plain_dvc_gives_the_same_weights_and_scores(project):
     assert {name: sha256(folder / name) for name in before} == before
 
 
-@pytest.mark.parametrize("victim", ["mult", "dvc"])
-def test_a_killed_pipeline_leaves_no_trainer(project, victim):
+@pytest.mark.parametrize(("victim", "processes"), [("mult", 1), ("dvc", 1), ("dvc", 2)])
+def test_a_killed_pipeline_leaves_no_trainer(project, victim, processes):
     path = project.folder / "params.yaml"
     text = path.read_text()
-    path.write_text(text.replace("      steps: 4\n", "      steps: 4000\n", 1))
+    longer = text.replace("      steps: 4\n", "      steps: 4000\n", 1)
+    path.write_text(longer.replace("processes: 1 ", f"processes: {processes} ", 1))
     stage = ("mult", "repro") if victim == "mult" else ("dvc", "repro", "--single-item", "train_single@depth-0")
     process = project.start(*stage, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     project.wait_for_trainer()
+    if processes > 1:
+        project.wait_for(lambda: sum("pipelines.train" in command for command in project.processes()) > processes)
+        time.sleep(5)  # torchrun has started them: let them get to work
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(2)
@@ -151,6 +155,24 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_been(project):
     resumed = {name: sha256(folder / name) for name in ("model.safetensors", "history.csv")}
     project.run(*stage, "--force")
     assert {name: sha256(folder / name) for name in resumed} == resumed
+    path.write_text(text)
+    project.repro()
+
+
+def test_in_pieces_it_ends_as_in_one(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("      steps: 4\n", "      steps: 600\n", 1))
+    command = ("mult", "repro", "train_single@edges-0", "train_single@normal-0")
+    output = project.run(*command, "--minutes", "0.25", code=75)
+    assert "paused train_single@edges-0" in output
+    assert "2 stages to go; the same command goes on where this one ended" in output
+    assert list((project.folder / ".mult" / "checkpoints").glob("smoke-single-edges-s0/*/step-*.pt"))
+    project.run(*command)
+    weights = project.folder / "runs" / "single-edges-s0" / "model.safetensors"
+    in_pieces = sha256(weights)
+    project.run("dvc", "repro", "--force", "--quiet", "--single-item", "train_single@edges-0")
+    assert sha256(weights) == in_pieces
     path.write_text(text)
     project.repro()
 

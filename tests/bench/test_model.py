@@ -1,9 +1,9 @@
-import pandas as pd
 import pytest
 
 from mult import params
 from mult.bench import model
 from mult.cli import main
+from tests.bench import read_bench
 from tests.conftest import ROOT
 
 
@@ -14,7 +14,7 @@ def test_every_variant_is_timed_in_both_forms(tmp_path, monkeypatch, capsys):
     settings = params.load(ROOT / "params.yaml")
     settings = settings.model_copy(update={"scale": settings.scales["smoke"]})
     table = model.bench(settings, ["self", "shared"], rounds=2, batch=2, precision="bfloat16")
-    kept = pd.read_csv(tmp_path / "reports" / "bench" / "model-smoke-batch2-bfloat16.csv")
+    kept = read_bench(tmp_path, "model-smoke-batch2-bfloat16")
     assert list(zip(kept["variant"], kept["form"], strict=True)) == [
         (variant, form) for variant in ("self", "shared") for form in ("fast", "loop")
     ]

@@ -1,6 +1,5 @@
 import json
 
-import pandas as pd
 import pytest
 
 from mult import params
@@ -28,7 +27,10 @@ def test_reading_is_timed_against_png_files(tmp_path, monkeypatch):
     assert (table["images_per_s"] > 0).all()
     ratio = table.loc[("store", "codes"), "images_per_s"] / table.loc[("PNG files", "codes"), "images_per_s"]
     assert table.loc[("store", "codes"), "over_png"] == pytest.approx(ratio)
-    assert len(pd.read_csv(tmp_path / "data.csv")) == 5
+    kept = json.loads((tmp_path / "data.json").read_text())
+    assert len(kept["rows"]) == 5
+    assert kept["command"] == "mult bench data --size 32"
+    assert "cores of" in kept["machine"]
 
 
 def test_png_files_give_the_same_batches(domain, tmp_path):

@@ -1,12 +1,13 @@
-"""Where measurements of speed are kept: reports/bench/<name>.csv and .md, with the machine they were made on."""
+"""Where measurements of speed are kept: reports/bench/<name>.json and .md, with the machine they were made on."""
 
+import json
 import os
 import platform
 from pathlib import Path
 
 import pandas as pd
 
-from mult.files import atomic
+from mult.files import atomic, write_json
 from mult.reports.tables import markdown
 
 FOLDER = Path("reports/bench")
@@ -15,11 +16,15 @@ FOLDER = Path("reports/bench")
 def write_bench(name: str, table: pd.DataFrame, about: str, command: str) -> None:
     """Print the table, what it is ``about`` and the machine, and keep them."""
     text = f"{markdown(table)}\n\n{about} Measured on {machine()} by `{command}`."
-    with atomic(FOLDER / f"{name}.csv", "w") as file:
-        table.to_csv(file, index=False, float_format="%.6g")
+    rows = [{key: float(f"{v:.6g}") if isinstance(v, float) else v for key, v in row.items()} for row in _rows(table)]
+    write_json(FOLDER / f"{name}.json", {"command": command, "machine": machine(), "about": about, "rows": rows})
     with atomic(FOLDER / f"{name}.md", "w") as file:
         file.write(text + "\n")
     print(text)
+
+
+def _rows(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
 def machine() -> str:

@@ -25,13 +25,15 @@ from mult.training.distributed import World, joined, launch, must_launch
 
 Kept = dict[str, Any]  # what a checkpoint holds
 # What a checkpoint depends on besides parameters and data: what dvc.yaml's training stages depend on.
-CODE = tuple(
-    Path("src/mult") / name
+CODE = [
+    Path(name)
     for name in (
-        "runs.py", "tasks.py", "seeding.py", "data/store.py", "data/batches.py", "data/encoding.py", "data/augment.py",
-        "data/loader.py", "models", "baselines", "training",
+        "pipelines/train.py", "src/mult/runs.py", "src/mult/tasks.py", "src/mult/seeding.py", "src/mult/data/store.py",
+        "src/mult/data/batches.py", "src/mult/data/encoding.py", "src/mult/data/classes.py",
+        "src/mult/data/augment.py", "src/mult/data/loader.py", "src/mult/models", "src/mult/baselines",
+        "src/mult/training",
     )
-)  # fmt: skip
+]  # fmt: skip
 
 
 def main(name: str) -> None:
@@ -46,6 +48,12 @@ def main(name: str) -> None:
     config = model_config(settings, run, data["train"])
     with joined(settings.scale.hardware) as (world, device):
         checkpoints, kept = checkpoints_of(settings, config, data["train"].digest)
+        found = kept and kept["state"]["step"]
+        if world.agree(found) != found:
+            raise UserError(
+                f"{checkpoints.folder}: process {world.rank} finds other checkpoints there than the first one; let all "
+                "hosts share that folder, or delete it"
+            )
         with _tracked(settings, config, home, kept, world) as tracked:
             facts = fit(settings, run, config, data, tracked, (world, device), (checkpoints, kept))
             if world.first:
@@ -137,7 +145,7 @@ def fit(
             )
         history = trained.history
         if world.first:
-            model = registry.build(config)
+            model = registry.build(config | {"encoder": config["encoder"] | {"pretrained": False}})
             model.load_state_dict(trained.weights)
     if world.first:
         costs = {"params_m": cost.parameters_m(model), "gmacs": cost.gmacs(model, settings.scale.image_size)}

@@ -128,7 +128,7 @@ def project(tmp_path_factory) -> Project:
 @pytest.fixture(scope="module")
 def on_ray(project, tmp_path_factory):
     """Run `mult repro` in the project on two nodes with a CPU each."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'mult-dense[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
     cluster.import_ray()
     from ray.cluster_utils import Cluster
 

@@ -23,7 +23,7 @@ from mult.clones import Origin, Slot, entries
 from mult.errors import UserError
 from mult.local import LOGS, Local
 from mult.params import Hardware
-from mult.process import STATE
+from mult.process import CHECKPOINTS, STATE
 from mult.repro import Graph, outdated
 from mult.stage import WORK
 
@@ -41,7 +41,7 @@ def import_ray():
     try:
         import ray
     except ImportError:
-        raise UserError("mult repro --ray needs Ray; pip install 'mult-dense[ray]'") from None
+        raise UserError("mult repro --ray needs Ray; pip install -e '.[ray]'") from None
     return ray
 
 
@@ -195,7 +195,8 @@ def _origin(hosts: int) -> Origin:
     with Repo() as repo:
         links = repo.config["cache"].get("type") or ["reflink", "hardlink", "symlink", "copy"]
         config = f'[cache]\n    dir = {repo.cache.local_cache_dir}\n    type = "{",".join(links)}"\n'
-    WORK.mkdir(parents=True, exist_ok=True)
+    for shared in (WORK, CHECKPOINTS):
+        shared.mkdir(parents=True, exist_ok=True)
     return Origin(
         folder=str(Path.cwd()),
         commit=tracking.git_commit(),

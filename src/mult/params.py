@@ -198,7 +198,10 @@ class Training(Section):
 
 
 class Hardware(Section):
-    """How a training is computed: nothing here changes what is trained but for rounding, so nothing retrains."""
+    """How a training is computed. Changing it retrains nothing.
+
+    The numbers stay but for rounding and, with several parts or processes, for what dropout draws and batch norms see.
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     threads: PositiveInt
@@ -366,6 +369,10 @@ class Params(Section):
                     raise ValueError(
                         f"scales.{name}.baselines.runs: {run!r}: {key!r} must be <key>-six-s<seed> or "
                         f"<key>-single-<task>-s<seed> and its key, one of {', '.join(self.baselines)}"
+                    )
+                if self.baselines[key].consistency and scale.hardware.processes > 1:
+                    raise ValueError(
+                        f"scales.{name}.baselines.runs: {run!r}: consistency needs hardware.processes: 1; leave it out"
                     )
                 if "-single-" in run and (self.baselines[key].groups or self.baselines[key].consistency):
                     raise ValueError(f"scales.{name}.baselines.runs: {run!r}: {key!r} needs all six tasks")

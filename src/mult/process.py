@@ -12,8 +12,10 @@ from pathlib import Path
 
 from mult.errors import UserError
 
+LAUNCHER = "MULT_LAUNCH"  # a command that starts the processes in place of torchrun on this host: `srun torchrun …`
 UNTIL = "MULT_UNTIL"  # when what is at work should pause, in seconds since 1970
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
+CHECKPOINTS = STATE / "checkpoints"  # of trainings; see mult.training.checkpoint
 
 
 def die_with_parent(parent: int | None = None) -> None:

@@ -21,7 +21,7 @@ from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
 from mult.params import Hardware, load
-from mult.process import STATE, UNTIL, alone, time_is_up
+from mult.process import LAUNCHER, STATE, UNTIL, alone, time_is_up
 from mult.runs import names
 from mult.stage import PAUSED, WORK
 
@@ -199,7 +199,9 @@ def repro(
 def _engine(graph: Graph, hardware: Hardware, jobs: int | None, ray: str | None) -> Iterator[Engine]:
     with warm.server(environment()) as own:
         if ray is None:
-            cards = _hands(visible_gpus(), hardware.processes) if hardware.device != "cpu" else []
+            cards = visible_gpus() if hardware.device != "cpu" else []
+            if LAUNCHER not in os.environ:  # which may start processes on other hosts
+                cards = _hands(cards, hardware.processes)
             yield Local(own, jobs or len(cards) or os.cpu_count() or 1, graph.gpus, cards)
         else:
             from mult.cluster import connected

@@ -118,6 +118,7 @@ def stage_run(
     _supersede(client, experiment, stage, tags.get("scale", ""), resume if old else None)
     if old:
         client.update_run(resume, "RUNNING")
+        client.set_tag(resume, "dvc.current", "yes")
         tracked = Run(client, resume, _last_step(client, resume))
     else:
         tracked = _begun(client, experiment, name, stage, params, tags, inputs, context)
@@ -158,8 +159,8 @@ def _found(client, run_id: str | None) -> bool:
 
 
 def _last_step(client, run_id: str) -> int:
-    keys = client.get_run(run_id).data.metrics
-    return max((point.step for key in list(keys)[:1] for point in client.get_metric_history(run_id, key)), default=-1)
+    keys = [key for key in client.get_run(run_id).data.metrics if key.startswith("val/")]
+    return max((point.step for key in keys for point in client.get_metric_history(run_id, key)), default=-1)
 
 
 def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:

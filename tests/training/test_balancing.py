@@ -460,6 +460,6 @@ def test_without_torchjd_the_message_says_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
     monkeypatch.delitem(sys.modules, "mult.training.balancing.from_torchjd", raising=False)
     monkeypatch.delattr("mult.training.balancing.from_torchjd", raising=False)
-    with pytest.raises(UserError, match=rf"{name} needs TorchJD; pip install 'mult-dense\[balancing\]'"):
+    with pytest.raises(UserError, match=rf"{name} needs TorchJD; pip install -e '\.\[balancing\]'"):
         make(name)
     assert make("gradnorm").needs == "gradients"

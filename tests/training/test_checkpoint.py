@@ -89,6 +89,24 @@ def test_a_checkpoint_goes_on_with_the_same_bits(tmp_path):
     assert seen == [5, 10, 15, 20, 24]  # the tracker knows which of them it has
 
 
+def test_a_parameter_without_a_gradient_does_not_matter(tmp_path):
+    folder = write_domain(tmp_path / "noise")
+    data = {split: open_split(folder, split) for split in ("train", "val")}
+
+    def uniform(**options):  # no map reads the skip, so the encoder's finer norms are trained by nothing
+        return train(make(["depth"], attention="uniform", skip="none"), job(data, "depth"), CPU, **options)
+
+    class Kept(Checkpoints):
+        def save(self, step, state):
+            if step == 3:
+                super().save(step, state)
+
+    expected = uniform(checkpoints=Kept(tmp_path / "kept", 0.0))
+    newest = Checkpoints(tmp_path / "kept", 0.0).newest()
+    assert newest["state"]["step"] == 3
+    assert_equal(uniform(start=newest["state"]).weights, expected.weights)
+
+
 def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
     checkpoints = Checkpoints(tmp_path / "run" / "kept", 1e9)
     assert checkpoints.newest() is None
@@ -100,7 +118,10 @@ def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
     os.truncate(paths[1], 100)
     assert checkpoints.newest() == {"step": 20}
     assert "step-00000030.pt: damaged (its digest" in capsys.readouterr().err
-    paths[0].with_suffix(".json").unlink()
+    checkpoints.save(21, {"step": 21})  # what goes on from 20 has no use for 30
+    assert sorted(p.stem for p in checkpoints.folder.glob("*.pt")) == ["step-00000020", "step-00000021"]
+    for path in checkpoints.folder.glob("*.json"):
+        path.unlink()
     assert checkpoints.newest() is None
     checkpoints.remove()
     assert not checkpoints.folder.parent.exists()

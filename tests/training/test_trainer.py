@@ -2,11 +2,12 @@ import pandas as pd
 import pytest
 import torch
 
+from mult.baselines.cnn import CNN
 from mult.data import loader
 from mult.data.store import open_split
 from mult.errors import UserError
 from mult.params import Augment, Hardware, Loss, Training
-from mult.tasks import TASKS
+from mult.tasks import TASKS, outputs
 from mult.training import trainer
 from mult.training.distributed import device_of
 from mult.training.schedule import factor
@@ -179,6 +180,20 @@ def test_activations_computed_again_change_no_bit(data):
         for h in (HARDWARE, hardware)
     ]
     assert_equal(*found)
+
+
+@pytest.mark.parametrize("balancing", ["fixed", "gradnorm"])
+def test_the_layout_of_convolutions_changes_no_weight(data, balancing):
+    encoder = {"name": "test_resnet", "pretrained": False, "coordinates": True, "options": {}}
+
+    def trained(channels_last):
+        model = CNN(outputs(["depth", "edges"], 4), 32, encoder, {"width": 8, "dropout": 0.0}, 0).double()
+        hardware = HARDWARE.model_copy(update={"channels_last": channels_last})
+        return train(model, job(data, "depth", "edges", hardware=hardware, balancing=balancing), CPU).weights
+
+    plain, last = trained(False), trained(True)
+    for name in plain:
+        torch.testing.assert_close(last[name], plain[name], atol=1e-9, rtol=1e-6, msg=name)
 
 
 def test_workers_read_the_same_batches(data):

@@ -43,9 +43,9 @@ def bench(settings: params.Params, steps: int, rounds: int) -> pd.DataFrame:
     """
     with tempfile.TemporaryDirectory() as folder:
         _prepare(settings, Path(folder))
-        found: dict[str, list[dict]] = {case: [] for case in CASES}
+        found: dict[str, list[dict]] = {case: [] for case, of in CASES.items() if _can(of["processes"])}
         for _ in progress(range(rounds), "bench train", unit="round"):
-            for case in CASES:
+            for case in found:
                 found[case].append(_measured(settings.scale.name, case, Path(folder), steps))
     rows = [
         {"case": case} | {key: statistics.median(of[key] for of in times) for key in times[0]}
@@ -60,6 +60,13 @@ def bench(settings: params.Params, steps: int, rounds: int) -> pd.DataFrame:
     )
     write_bench(f"train-{scale.name}", table, about, f"mult bench train --scale {scale.name}")
     return table
+
+
+def _can(processes: int) -> bool:
+    """Whether so many find a device each."""
+    import torch
+
+    return not torch.cuda.is_available() or torch.cuda.device_count() >= processes
 
 
 def _prepare(settings: params.Params, folder: Path) -> None:
@@ -147,6 +154,7 @@ def _time_steps(settings: params.Params, hardware: Hardware, folder: Path, steps
         }
         checkpoints = Checkpoints(folder / "kept" / "here", 0.0)
         found["checkpoint_s"] = _timed(lambda: _save(checkpoints, state, world.first))
+        world.agree("written")
         found["resume_s"] = _timed(lambda: state.load_state_dict(checkpoints.newest()["state"]))
         return found if world.first else None
 

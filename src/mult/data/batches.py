@@ -6,6 +6,7 @@ are, so that a GPU is sent bytes and does the arithmetic.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -89,8 +90,12 @@ def order_of_step(images: int, batch_size: int, step: int, seed: int) -> np.ndar
     """
     steps_a_pass = images // batch_size
     this_pass, place = divmod(step, steps_a_pass)
-    order = np.random.default_rng(seed_of(seed, "order", this_pass)).permutation(images)
-    return order[place * batch_size : (place + 1) * batch_size]
+    return _order_of_pass(images, this_pass, seed)[place * batch_size : (place + 1) * batch_size]
+
+
+@lru_cache(maxsize=2)  # shuffling millions for every batch takes longer than reading it
+def _order_of_pass(images: int, this_pass: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed_of(seed, "order", this_pass)).permutation(images)
 
 
 def _planes(codes: Tensor) -> Tensor:

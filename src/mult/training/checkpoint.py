@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from mult.files import atomic, read_json, sha256, write_json
-from mult.process import STATE
+from mult.process import CHECKPOINTS
 
-FOLDER = STATE / "checkpoints"
+FOLDER = CHECKPOINTS
 KEPT = 2  # the newest ones: the last may turn out to be damaged
 
 
@@ -43,7 +43,9 @@ class Checkpoints:
         with atomic(path) as file:
             torch.save(state, file)
         write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
-        for old in self._paths()[KEPT:]:
+        paths = self._paths()
+        ahead = [p for p in paths if int(p.stem[5:]) > step]  # damaged ones, which this training has gone back behind
+        for old in ahead + [p for p in paths if p not in ahead][KEPT:]:
             old.with_suffix(".json").unlink(missing_ok=True)
             old.unlink()
         self._last = time.monotonic()

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +20,8 @@ from torch import Tensor, nn
 
 from mult.errors import Paused, UserError
 from mult.params import Hardware
-from mult.process import die_with_parent, time_is_up
+from mult.process import LAUNCHER, die_with_parent, time_is_up
 
-LAUNCHER = "MULT_LAUNCH"  # a command that starts the processes in place of torchrun on this host: `srun torchrun …`
 DIVIDED_ALONE = 100_000  # weights from which on a block is gathered and divided by itself
 PATIENCE = timedelta(minutes=30)  # for a process that validates or writes while the others wait
 
@@ -50,6 +49,12 @@ class World:
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the first one's values, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
 
     def agree(self, value: object) -> object:
         """What the first process says."""
@@ -106,7 +111,11 @@ def launch(module: str, arguments: Sequence[str], processes: int) -> None:
     die = partial(die_with_parent, os.getpid())
     # No thread count of torchrun's own choosing, and no word about it.
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
-    if subprocess.run(command, env=environment, preexec_fn=die).returncode:
+    try:
+        code = subprocess.run(command, env=environment, preexec_fn=die).returncode
+    except OSError as error:
+        raise UserError(f"{LAUNCHER}: {command[0]}: {error.strerror}; name a program that starts processes") from None
+    if code:
         if time_is_up():
             raise Paused(f"{module} {' '.join(arguments)}: paused")
         raise UserError(f"{module} {' '.join(arguments)}: one of {processes} processes failed; see above")
@@ -119,7 +128,10 @@ def joined(hardware: Hardware) -> Iterator[tuple[World, torch.device]]:
         yield World(), device_of(hardware)
         return
     must_launch(hardware.processes)
-    world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    try:
+        world = World(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    except KeyError as missing:
+        raise UserError(f"WORLD_SIZE is set and {missing} is not: start the processes with torchrun") from None
     device = device_of(hardware, world.local)
     if device.type == "cuda":
         torch.cuda.set_device(device)

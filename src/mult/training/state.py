@@ -71,10 +71,17 @@ class State:
         else:
             self.misses += 1
 
+    def _lay_out(self) -> None:
+        """Give the optimiser's moments their parameters' layouts, which a fused step takes for granted."""
+        for parameter, moments in self.optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if not _divided(parameter):
+                    moments[name] = torch.empty_like(parameter).copy_(moments[name])
+
     @staticmethod
     def weights(model: nn.Module) -> dict[str, Tensor]:
         """Whole weights by name, also of a model that is divided over processes (then all of them must call this)."""
-        divided = any(isinstance(p, torch.distributed.tensor.DTensor) for p in model.parameters())
+        divided = any(_divided(p) for p in model.parameters())
         return whole.get_model_state_dict(model, options=WHOLE) if divided else model.state_dict()
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,11 +107,16 @@ class State:
             self.optimiser,
             model_state_dict=state["trained"],
             optim_state_dict=state["optimiser"],
-            options=whole.StateDictOptions(full_state_dict=True),
+            options=whole.StateDictOptions(full_state_dict=True, strict=False),  # some parameters never had a gradient
         )
+        self._lay_out()
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.balancing.load_state_dict(state["balancing"])
         self.running.copy_(state["running"])
         self.step, self.misses, self.best = state["step"], state["misses"], state["best"]
         self.best_weights, self.history = state["best_weights"], History(**state["history"])
+
+
+def _divided(parameter: nn.Parameter) -> bool:
+    return isinstance(parameter, torch.distributed.tensor.DTensor)

@@ -224,4 +224,6 @@ def _accumulate(sums: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> N
 
 
 def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
-    parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+    # In the parameter's own layout: a fused optimiser steps through both memories alike.
+    laid_out = torch.empty_like(parameter).copy_(gradient)
+    parameter.grad = laid_out if parameter.grad is None else parameter.grad + laid_out

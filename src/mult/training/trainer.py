@@ -91,7 +91,7 @@ def train(
     if start is not None:
         state.load_state_dict(start)
         for row in state.history.rows:
-            log(row, int(row["step"]))
+            log({name: value for name, value in row.items() if name != "step"}, int(row["step"]))
         print(f"{job.label}: going on after step {state.step} of {settings.steps}", file=sys.stderr)
     batches = TrainingBatches(
         job.data["train"], tasks, settings, job.seed, device, state.step, hardware.workers, world.rank, world.size
@@ -106,9 +106,10 @@ def train(
             state.running += step(batch, number, job.seed)
             state.moved()
             if state.step % every == 0 or state.step == settings.steps:
+                world.share(state.shown.buffers())  # batch norms have seen each process's own images
                 row = _means(state, tasks, every) | validate(state.shown, job, device, world)
                 state.history.seconds = before + clock.seconds()
-                state.judge(figure(row, settings.best_by))
+                state.judge(world.agree(figure(row, settings.best_by)))
                 state.history.rows.append({"step": state.step} | row)
                 log(row | _machine(state, settings, step, batches.waited / clock.seconds()), state.step)
         except FloatingPointError as error:
@@ -162,12 +163,12 @@ def validate(model: nn.Module, job: Job, device: torch.device, world: World = Wo
     model.eval()
     for batch in batches_in_order(job.data["val"], tasks, size, device, 0, among.rank, among.size):
         with autocast(device, job.settings):
-            predictions = model(batch.rgb)
+            predictions = {task: full(of) for task, of in model(batch.rgb).items()}
         for place, task in enumerate(tasks):
             if not torch.isfinite(predictions[task]).all():
                 raise FloatingPointError(f"the prediction of {task} has values that are not finite")
             loss, target, mask = LOSSES[job.losses[task].loss], batch.targets[task], batch.masks[task]
-            sums[0, place] += loss.total(full(predictions[task]), target, mask)
+            sums[0, place] += loss.total(predictions[task], target, mask)
             sums[1, place] += loss.count(mask)
         scores.update(predictions, batch)
     model.train()

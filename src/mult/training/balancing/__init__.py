@@ -91,5 +91,5 @@ def balancing(name: str, tasks: Sequence[str], steps_a_pass: int, device: torch.
     try:
         return make(tasks, steps_a_pass, torch.device(device))
     except ImportError:
-        message = f"training.balancing: {name} needs TorchJD; pip install 'mult-dense[balancing]'"
+        message = f"training.balancing: {name} needs TorchJD; pip install -e '.[balancing]'"
         raise UserError(message) from None

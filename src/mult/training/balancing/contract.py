@@ -67,7 +67,7 @@ class Balancing:
         """Continue from where ``state_dict`` was taken; of the same method and as many tasks."""
 
     def _on_device(self, weights: Tensor) -> Tensor:
-        return weights.to(self.device, torch.float32)
+        return weights.to(self.device, torch.float32, non_blocking=True)
 
 
 class Fixed(Balancing):

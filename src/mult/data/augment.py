@@ -142,8 +142,8 @@ def _flip(batch: Batch, flip: Tensor) -> Batch:
 def _zoom(batch: Batch, draws: Draws, fov: Tensor) -> Batch:
     height, width = batch.rgb.shape[-2:]
     columns, rows = _sources(width, draws.zoom, draws.centre[:, 0]), _sources(height, draws.zoom, draws.centre[:, 1])
-    indices = _nearest_indices(rows, columns).to(batch.rgb.device)
-    grid = _sampling_grid(rows, columns).to(batch.rgb.device)
+    indices = _nearest_indices(rows, columns).to(batch.rgb.device, non_blocking=True)
+    grid = _sampling_grid(rows, columns).to(batch.rgb.device, non_blocking=True)
     zoomed = draws.zoom > 1
 
     def smooth(maps: Tensor) -> Tensor:
@@ -232,7 +232,7 @@ def _recolour(rgb: Tensor, colour: Tensor) -> Tensor:
     which factors of 1 leave exactly the pixel.
     """
     brightness, contrast, saturation = (_each(factor, rgb) for factor in colour.unbind(1))
-    grey = (rgb * rgb.new_tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = (rgb * torch.tensor(GREY).to(rgb, non_blocking=True).view(1, 3, 1, 1)).sum(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
     contrasted = brightness * contrast
     offset = contrasted * (1 - saturation) * grey + brightness * (1 - contrast) * mean
@@ -242,4 +242,4 @@ def _recolour(rgb: Tensor, colour: Tensor) -> Tensor:
 def _each(values: Tensor, maps: Tensor) -> Tensor:
     """One value an image, (B,), ready to meet ``maps`` (B, ...): on their device, in their dtype unless bool."""
     dtype = values.dtype if values.dtype == torch.bool else maps.dtype
-    return values.to(maps.device, dtype).view(-1, *[1] * (maps.ndim - 1))
+    return values.to(maps.device, dtype, non_blocking=True).view(-1, *[1] * (maps.ndim - 1))

@@ -107,7 +107,7 @@ def _logarithm(depth: Tensor) -> Tensor:
 
 def _sobel(maps: Tensor) -> Tensor:
     """(B, 1, H, W) to its derivatives along x and y, (B, 2, H, W); the border repeats the outermost pixel."""
-    x = maps.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    x = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]).to(maps, non_blocking=True) / 8
     return F.conv2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), torch.stack([x, x.T])[:, None])
 
 

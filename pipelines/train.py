@@ -39,7 +39,8 @@ CODE = [
 def main(name: str) -> None:
     settings = params.load()
     run = runs.resolve(settings, name)
-    processes = 1 if run.model == "constant" else settings.scale.hardware.processes
+    alone = run.model == "constant" or run.consistency  # that loss is not joined over processes
+    processes = 1 if alone else settings.scale.hardware.processes
     if must_launch(processes):
         launch("pipelines.train", [name], processes)
         return

@@ -370,10 +370,6 @@ class Params(Section):
                         f"scales.{name}.baselines.runs: {run!r}: {key!r} must be <key>-six-s<seed> or "
                         f"<key>-single-<task>-s<seed> and its key, one of {', '.join(self.baselines)}"
                     )
-                if self.baselines[key].consistency and scale.hardware.processes > 1:
-                    raise ValueError(
-                        f"scales.{name}.baselines.runs: {run!r}: consistency needs hardware.processes: 1; leave it out"
-                    )
                 if "-single-" in run and (self.baselines[key].groups or self.baselines[key].consistency):
                     raise ValueError(f"scales.{name}.baselines.runs: {run!r}: {key!r} needs all six tasks")
         for name, part in (("single", self.single), ("pair", self.pair)):

@@ -25,7 +25,7 @@ ELSEWHERE = ["wall_s", "mlflow_run_id", "git_commit"]  # columns that differ fro
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"mult repro --ray needs Ray; pip install 'mult-dense\[ray\]'"):
+    with pytest.raises(UserError, match=r"mult repro --ray needs Ray; pip install -e '\.\[ray\]'"):
         cluster.import_ray()
 
 

@@ -220,9 +220,10 @@ def _bench_domains(chosen: argparse.Namespace) -> None:
 
 def _bench_train(chosen: argparse.Namespace) -> None:
     from mult.bench.train import bench
+    from mult.params import load
 
     _at_least_one(chosen, "steps", "rounds")
-    bench(_at_scale(chosen.scale), chosen.steps, chosen.rounds)
+    bench(load(scale=chosen.scale), chosen.steps, chosen.rounds)
 
 
 def _bench_pipeline(chosen: argparse.Namespace) -> None:
@@ -239,21 +240,13 @@ def _bench_data(chosen: argparse.Namespace) -> None:
     bench(chosen.size, chosen.images, chosen.batch, chosen.rounds)
 
 
-def _at_scale(name: str | None):
-    """The settings in params.yaml, at the scale ``name`` if there is one."""
-    from mult.params import load
-
-    settings = load()
-    return settings if name is None else settings.model_copy(update={"scale": settings.scales[name]})
-
-
 def _bench_model(chosen: argparse.Namespace) -> None:
     from typing import get_args
 
     from mult import params
     from mult.bench.model import bench
 
-    settings = _at_scale(chosen.scale)
+    settings = params.load(scale=chosen.scale)
     if unknown := [name for name in chosen.variants if name not in get_args(params.Attention)]:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")

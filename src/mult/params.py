@@ -388,8 +388,8 @@ class Params(Section):
         return self
 
 
-def load(path: Path | str = "params.yaml") -> Params:
-    """Read and check a params file.
+def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
+    """Read and check a params file; ``scale`` names one to take in place of the one that the file chooses.
 
     Raises:
         UserError: the file is missing, is no YAML, or breaks the schema; the text names file, key, value and mend.
@@ -402,9 +402,10 @@ def load(path: Path | str = "params.yaml") -> Params:
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     try:
-        return Params.model_validate(raw)
+        settings = Params.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{path}: {_one_line(error)}") from None
+    return settings if scale is None else settings.model_copy(update={"scale": settings.scales[scale]})
 
 
 def _one_line(error: ValidationError) -> str:

@@ -11,8 +11,7 @@ from tests.conftest import ROOT
 def test_every_variant_is_timed_in_both_forms(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(model, "ROOT", ROOT)
-    settings = params.load(ROOT / "params.yaml")
-    settings = settings.model_copy(update={"scale": settings.scales["smoke"]})
+    settings = params.load(ROOT / "params.yaml", scale="smoke")
     table = model.bench(settings, ["self", "shared"], rounds=2, batch=2, precision="bfloat16")
     kept = read_bench(tmp_path, "model-smoke-batch2-bfloat16")
     assert list(zip(kept["variant"], kept["form"], strict=True)) == [

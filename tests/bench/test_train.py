@@ -11,9 +11,7 @@ from tests.conftest import ROOT
 def test_every_case_of_training_is_timed_against_the_plain_one(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
-    settings = params.load()
-    settings = settings.model_copy(update={"scale": settings.scales["smoke"]})
-    table = train.bench(settings, steps=2, rounds=1)
+    table = train.bench(params.load(scale="smoke"), steps=2, rounds=1)
     assert list(table["case"]) == list(train.CASES)
     assert table["over_plain"].iloc[0] == 1
     assert (table[["images_per_s", "memory_mb", "checkpoint_s", "resume_s"]] > 0).all(axis=None)

@@ -36,7 +36,7 @@ def data(domain):
 
 def job(data, *tasks, seed=0, hardware=HARDWARE, **changes):
     losses = {t: LOSSES[t] for t in tasks or TASKS}
-    return Job(data, losses, 4, SETTINGS.model_copy(update=changes), hardware, seed)
+    return Job(data, losses, 18, SETTINGS.model_copy(update=changes), hardware, seed)
 
 
 def exact(*tasks):

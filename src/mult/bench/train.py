@@ -97,8 +97,7 @@ def _measured(scale: str, case: str, folder: Path, steps: int) -> dict:
 
 def measure(scale: str, case: str, folder: str, steps: str, out: str) -> None:
     """What a process of a case does; the first one writes what it found to ``out``."""
-    settings = params.load()
-    settings = settings.model_copy(update={"scale": settings.scales[scale]})
+    settings = params.load(scale=scale)
     changes = dict(CASES[case])
     if changes["part"]:
         changes["part"] = settings.scale.training.batch_size // changes["part"]

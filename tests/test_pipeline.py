@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -154,6 +155,47 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_been(project):
     resumed = {name: sha256(folder / name) for name in ("model.safetensors", "history.csv")}
     project.run(*stage, "--force")
     assert {name: sha256(folder / name) for name in resumed} == resumed
+    path.write_text(text)
+    project.repro()
+
+
+def test_in_pieces_it_ends_as_in_one(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("      steps: 4\n", "      steps: 1500\n", 1))
+    command = ("mult", "repro", "train_single@edges-0", "train_single@normal-0")
+    output = project.run(*command, "--minutes", "0.5", code=75)
+    assert "paused train_single@edges-0" in output
+    assert "2 stages to go; the same command goes on where this one ended" in output
+    assert list((project.folder / ".mult" / "checkpoints").glob("smoke-single-edges-s0/*/step-*.pt"))
+    project.run(*command)
+    weights = project.folder / "runs" / "single-edges-s0" / "model.safetensors"
+    in_pieces = sha256(weights)
+    project.run("dvc", "repro", "--force", "--quiet", "--single-item", "train_single@edges-0")
+    assert sha256(weights) == in_pieces
+    path.write_text(text)
+    project.repro()
+
+
+def test_two_processes_of_one_training_leave_one_result(project):
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("processes: 1 ", "processes: 2 ", 1))
+    folder = project.folder / "runs" / "pair-depth+normal-s0"
+    before = pd.read_csv(folder / "history.csv")
+    project.run("dvc", "repro", "--force", "--quiet", "--single-item", "train_pair@depth+normal-0")
+    after = pd.read_csv(folder / "history.csv")
+    assert list(after["step"]) == list(before["step"])
+    assert after["val/loss"].to_numpy() == pytest.approx(before["val/loss"].to_numpy(), rel=0.01)
+    _, (newest, *_) = runs_of(project, "train_pair@depth+normal-0")
+    assert newest.info.run_id == read_json(folder / "run.json")["mlflow_run_id"]
+    environment = project.environment | {"WORLD_SIZE": "3", "RANK": "0", "LOCAL_RANK": "0"}
+    command = [sys.executable, "-m", "pipelines", "train", "pair-depth+normal-s0"]
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "error: hardware.processes: 2 in params.yaml, but 3 were started; make the two equal"
+    )
     path.write_text(text)
     project.repro()
 

@@ -51,7 +51,7 @@ def _errors(task: str, prediction: Tensor, target: Tensor, mask: Tensor, sums: T
         mask = mask & (target > 0)
     elif task == "normal":
         guess, target = F.normalize(prediction, dim=1), target.to(prediction.dtype)
-        sine = torch.linalg.cross(guess, target, dim=1).norm(dim=1, keepdim=True)
+        sine = torch.linalg.cross(guess, target, dim=1).square().sum(1, keepdim=True).sqrt()
         error = torch.rad2deg(torch.atan2(sine, (guess * target).sum(1, keepdim=True)))
     else:
         error = (prediction - target).abs()

@@ -78,14 +78,14 @@ class Step:
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 losses = self._gradients(batch, step, seed)
+                if self.device.type == "cpu" or step % CHECKED_EVERY == 0:
+                    check_finite(losses)
+                if self.settings.clip_norm:
+                    nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+                self.optimiser.step()  # the first one takes memory as well, before it changes a weight
                 break
             except torch.OutOfMemoryError:
                 self._halve(len(batch))
-        if self.device.type == "cpu" or step % CHECKED_EVERY == 0:
-            check_finite(losses)
-        if self.settings.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self.optimiser.step()
         self.balancing.observe(losses * self.task_weights)
         return losses
 
@@ -129,9 +129,14 @@ class Step:
         return losses.detach()
 
     def _task_by_task(self, parts: Sequence[Batch], counts: Tensor, seed: tuple) -> Tensor:
-        """A backward pass a task and part; the shared weights' gradients are then combined."""
+        """A backward pass a task and part; the shared weights' gradients are then combined.
+
+        Not compiled: a compiled model has one backward pass, so each task's would go through every decoder.
+        """
         shared, own = shared_and_own(self.model, self.tasks)
-        rows = [[torch.zeros_like(p) for p in shared] for _ in self.tasks]
+        sizes = [p.numel() for p in shared]
+        matrix = shared[0].new_zeros(len(self.tasks), sum(sizes))
+        rows = [[g.view_as(p) for g, p in zip(row.split(sizes), shared, strict=True)] for row in matrix]
         sums = [torch.zeros_like(p) for p in own]
         found = 0
         weights = self.balancing.weights()
@@ -145,10 +150,9 @@ class Step:
                 _accumulate(rows[place], grads[: len(shared)])
                 _accumulate(sums, [g if g is None else weights[place] * g for g in grads[len(shared) :]])
         self.world.add(found)
-        matrix = self.world.add(torch.stack([torch.cat([g.flatten() for g in row]) for row in rows]))
         with torch_seed(*seed):
-            combined = self.balancing.combine(matrix, found * self.task_weights)
-        for parameter, gradient in zip(shared, combined.split([p.numel() for p in shared]), strict=True):
+            combined = self.balancing.combine(self.world.add(matrix), found * self.task_weights)
+        for parameter, gradient in zip(shared, combined.split(sizes), strict=True):
             _add_gradient(parameter, gradient.view_as(parameter))
         for parameter, gradient in zip(own, sums, strict=True):
             _add_gradient(parameter, self.world.add(gradient))
@@ -181,6 +185,8 @@ class Step:
             )
         self.part = (part + 1) // 2
         torch.cuda.empty_cache()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # the most from now on is with fewer images
         print(f"{part} images at once do not fit into the GPU's memory; going on with {self.part}", file=sys.stderr)
 
 

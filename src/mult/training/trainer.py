@@ -107,7 +107,7 @@ def train(
             state.moved()
             if state.step % every == 0 or state.step == settings.steps:
                 world.share(state.shown.buffers())  # batch norms have seen each process's own images
-                row = _means(state, tasks, every) | validate(state.shown, job, device, world)
+                row = _means(state, tasks, every) | validate(state.shown, job, device, world, step.part)
                 state.history.seconds = before + clock.seconds()
                 state.judge(world.agree(figure(row, settings.best_by)))
                 state.history.rows.append({"step": state.step} | row)
@@ -149,8 +149,16 @@ def prepare(model: nn.Module, hardware: Hardware, device: torch.device) -> None:
 
 
 @torch.no_grad()
-def validate(model: nn.Module, job: Job, device: torch.device, world: World = World()) -> Metrics:  # noqa: B008
+def validate(
+    model: nn.Module,
+    job: Job,
+    device: torch.device,
+    world: World = World(),  # noqa: B008
+    part: int = 0,
+) -> Metrics:
     """Each task's loss and main figure over the validation split, and ``val/loss``; leaves ``model`` training.
+
+    ``part``: images at once, where a whole batch of the training is too many for the memory.
 
     Raises:
         FloatingPointError: a prediction is not finite.
@@ -160,6 +168,7 @@ def validate(model: nn.Module, job: Job, device: torch.device, world: World = Wo
     # The parts of a divided model work together on every batch, so each process has to see them all.
     among = World() if job.hardware.shard else world
     size = max(1, job.settings.batch_size // world.size)
+    size = min(size, part or size)
     model.eval()
     for batch in batches_in_order(job.data["val"], tasks, size, device, 0, among.rank, among.size):
         with autocast(device, job.settings):

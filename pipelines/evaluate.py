@@ -53,9 +53,9 @@ def _shown(scores: DomainScores) -> dict:
 
 def _errors(scores: dict[str, DomainScores]) -> pd.DataFrame:
     rows = [
-        (domain, task, image, error)
+        (domain, task, image, of.groups[image], error)
         for domain, of in scores.items()
         for task, errors in of.errors.items()
         for image, error in enumerate(errors)
     ]
-    return pd.DataFrame(rows, columns=["domain", "task", "image", "error"])
+    return pd.DataFrame(rows, columns=["domain", "task", "image", "group", "error"])

@@ -39,7 +39,7 @@ CODE = [
 def main(name: str) -> None:
     settings = params.load()
     run = runs.resolve(settings, name)
-    alone = run.model == "constant" or run.consistency  # that loss is not joined over processes
+    alone = run.study == "constant" or run.consistency  # that loss is not joined over processes
     processes = 1 if alone else settings.scale.hardware.processes
     if must_launch(processes):
         launch("pipelines.train", [name], processes)
@@ -129,8 +129,8 @@ def fit(
     from mult.training.trainer import History, train
 
     (world, device), (checkpoints, kept) = place, begun
-    if run.model == "constant":
-        model, history = constant.fit(data["train"], outputs(run.tasks, len(config["classes"]))), History()
+    if run.study == "constant":
+        model, history = constant.fit(run.model, data["train"], list(run.tasks)), History()
     else:
         model = registry.build(config)
         with stage.working("training"):

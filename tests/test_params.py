@@ -104,7 +104,9 @@ def test_missing_file():
 def test_names_resolve_to_settings(settings):
     runs = {name: resolve(settings, name) for name in names(settings)}
     six, baselines = len(settings.variants) * len(settings.scale.seeds.six), len(settings.scale.baselines.runs)
-    assert len(runs) == 1 + 6 + 15 + six + baselines
+    seeds = settings.scale.seeds
+    others = 3 + 6 * len(seeds.single) + 15 * len(seeds.pair) + len(settings.sets) * len(seeds.set)
+    assert len(runs) == others + six + len(settings.controls) * len(seeds.control) + baselines
     assert (runs["cnn-six-s0"].study, runs["cnn-six-s0"].model) == ("baseline", "cnn")
     smoke = settings.model_copy(update={"scale": settings.scales["smoke"]})
     assert resolve(smoke, "cnn-single-depth-s0").tasks == ("depth",)

@@ -258,10 +258,12 @@ class Seeds(Section):
 
     single: Annotated[list[Seed], Field(min_length=1)]
     pair: Annotated[list[Seed], Field(min_length=1)]
+    set: Annotated[list[Seed], Field(min_length=1)]
     six: Annotated[list[Seed], Field(min_length=1)]
+    control: Annotated[list[Seed], Field(min_length=1)]
     balancing: Annotated[list[Seed], Field(min_length=1)]
 
-    @field_validator("single", "pair", "six", "balancing")
+    @field_validator("*")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds):
@@ -330,8 +332,10 @@ class Params(Section):
     single: Changes
     pair: Changes
     pairs: list[str]
+    sets: list[str]
     balancing: str
     variants: dict[Key, Changes]
+    controls: dict[Key, Changes]
     baselines: dict[Key, Baseline]
     comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     sheet: Sheet
@@ -352,6 +356,9 @@ class Params(Section):
         wanted = ["+".join(pair) for pair in combinations(self.tasks, 2)]
         if self.pairs != wanted:
             raise ValueError(f"pairs must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}")
+        between = ["+".join(of) for n in (3, 4, 5) for of in combinations(self.tasks, n)]
+        if unknown := [of for of in self.sets if of not in between]:
+            raise ValueError(f"sets: {unknown[0]!r} must be three to five tasks joined by +, in the order of tasks")
         if missing := [t for t in self.tasks if t not in self.losses]:
             raise ValueError(f"losses lacks {', '.join(missing)}")
         for task, loss in self.losses.items():
@@ -359,7 +366,10 @@ class Params(Section):
                 raise ValueError(f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not")
             if loss.loss == "silog" and task != "depth":
                 raise ValueError(f"losses.{task}.loss: 'silog' compares logarithms of depths; it is for depth alone")
-        for part, others in (("variants", set()), ("baselines", {"pair", "mult", "balance", *self.variants})):
+        for part, others in (
+            ("variants", set()),
+            ("baselines", {"pair", "set", "mult", "control", "balance", *self.variants}),
+        ):
             if taken := ({"constant", "single"} | others) & getattr(self, part).keys():
                 raise ValueError(f"{part}: {min(taken)!r} has a meaning in the tables already; choose another name")
         for name, scale in self.scales.items():

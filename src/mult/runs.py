@@ -1,9 +1,11 @@
 """Runs by name: what each stage of the pipeline trains, looked up in params.yaml.
 
-constant-s0                no network: what predicts best without looking at the image
+constant-s0                no network: the best guess without looking at the image
+constant-mean-s0           the same by means; constant-pixel-s0: by medians of each place in the image
 single-depth-s0            one task
-pair-depth+normal-s0       two tasks
+pair-depth+normal-s0       two tasks; set-semseg+depth+...-s0: three to five
 mult-shared-s1             all six, variant ``shared``, seed 1
+control-shared-as-depth-s0 a variant under another name, which must give the same
 balance-pcgrad-s0          all six, the tasks' gradients balanced by PCGrad
 cnn-single-edges-s0        a baseline with one task
 mtan-six-s0                a baseline with all six
@@ -16,13 +18,15 @@ from typing import Any
 from mult.errors import UserError
 from mult.params import Consistency, Params
 
+CONSTANTS = ("constant", "constant-mean", "constant-pixel")  # runs without a network; see mult.models.constant
+
 
 @dataclass(frozen=True)
 class Run:
     """One training, resolved: everything that its stage needs to know.
 
     Attributes:
-        study: constant, single, pair, six, balancing or baseline.
+        study: constant, single, pair, set, six, control, balancing or baseline.
         model: name in the registry of models.
         encoder: that section of params.yaml.
         decoder: the decoder's settings with the variant's changes applied.
@@ -47,10 +51,12 @@ def names(params: Params) -> list[str]:
     """Every run of the chosen scale, in the order of the tables."""
     seeds = params.scale.seeds
     return [
-        "constant-s0",
+        *(f"{kind}-s0" for kind in CONSTANTS),
         *(f"single-{task}-s{seed}" for task in params.tasks for seed in seeds.single),
         *(f"pair-{pair}-s{seed}" for pair in params.pairs for seed in seeds.pair),
+        *(f"set-{of}-s{seed}" for of in params.sets for seed in seeds.set),
         *(f"mult-{variant}-s{seed}" for variant in params.variants for seed in seeds.six),
+        *(f"control-{control}-s{seed}" for control in params.controls for seed in seeds.control),
         *(f"balance-{method}-s{seed}" for method in params.scale.balancings for seed in seeds.balancing),
         *params.scale.baselines.runs,
     ]
@@ -64,25 +70,29 @@ def resolve(params: Params, name: str) -> Run:
     """
     if name in params.scale.baselines.runs:
         return _baseline(params, name)
-    found = re.fullmatch(r"(constant|(single|pair|mult|balance)-(.+))-s(\d+)", name)
+    constants = "|".join(CONSTANTS)
+    found = re.fullmatch(rf"({constants}|(single|pair|set|mult|control|balance)-(.+))-s(\d+)", name)
     if not found:
         raise UserError(
             f"run {name!r}: no such name; it looks like single-depth-s0, pair-depth+normal-s0, mult-shared-s0"
         )
-    kind, what, seed = found[2] or "constant", found[3], int(found[4])
-    if kind == "constant":
-        return Run(name, "constant", "constant", tuple(params.tasks), "none", "none", seed, {}, {})
+    kind, what, seed = found[2], found[3], int(found[4])
+    if kind is None:
+        model = found[1].replace("-", "_")
+        return Run(name, "constant", model, tuple(params.tasks), "none", "none", seed, {}, {})
     choices = {
         "single": params.tasks,
         "pair": params.pairs,
+        "set": params.sets,
         "mult": list(params.variants),
+        "control": list(params.controls),
         "balance": params.scale.balancings,
     }[kind]
     if what not in choices:
         raise UserError(f"run {name!r}: {what!r} is none of {', '.join(choices)}")
-    variant = params.balancing if kind == "balance" else what
-    changes = {"single": params.single, "pair": params.pair}.get(kind) or params.variants[variant]
-    tasks = tuple(what.split("+")) if kind in ("single", "pair") else tuple(params.tasks)
+    own = {"single": params.single, "pair": params.pair, "set": params.pair, "control": params.controls.get(what)}
+    changes = own.get(kind) or params.variants[params.balancing if kind == "balance" else what]
+    tasks = tuple(what.split("+")) if kind in ("single", "pair", "set") else tuple(params.tasks)
     method = what if kind == "balance" else changes.balancing or params.scale.training.balancing
     return Run(
         name=name,

@@ -66,7 +66,7 @@ def losses(predictions: dict, batch: Batch) -> dict:
 def test_eight_images_are_learnt_by_heart(name, encoder, decoder, images):
     channels = outputs(list(TASKS), len(images.classes))
     batch = learnable(read(images, list(TASKS), range(8)))
-    constant = losses(fit(images, channels)(batch.rgb), batch)
+    constant = losses(fit("constant", images, list(TASKS))(batch.rgb), batch)
     model, steps = (BASELINES | {"mult": MulT})[name](channels, SIZE, encoder, decoder, 0), 200
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 8e-3, steps)

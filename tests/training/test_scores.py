@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mult.data.batches import Batch
-from mult.evaluation.metrics import Score
+from mult.evaluation.score import Score
 from mult.tasks import TASKS, outputs
 from mult.training.scores import Scores
 

@@ -11,16 +11,20 @@ from torch import nn
 from mult.data.batches import read
 from mult.data.classes import class_map
 from mult.data.store import Split, open_split
-from mult.evaluation.metrics import Score
+from mult.evaluation.score import Score
 from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.progress import progress
 
 
 @dataclass(frozen=True)
 class DomainScores:
-    """What one domain says of a model: figures a task, and each image's error (NaN: no valid pixel)."""
+    """What one domain says of a model: figures a task, and each image's error (NaN: no valid pixel).
+
+    ``groups`` names each image's room or map: images of one are not independent of each other.
+    """
 
     n_images: int
+    groups: tuple[str, ...]
     data_digest: str
     figures: dict[str, dict[str, float]]
     errors: dict[str, list[float]]
@@ -71,6 +75,7 @@ def _score(
         score.update(predictions, batch)
     return DomainScores(
         n_images=len(split),
+        groups=split.groups,
         data_digest=split.digest,
         figures={t: m.compute() for t, m in score.metrics.items()},
         errors={t: m.errors for t, m in score.metrics.items()},

@@ -4,21 +4,18 @@ Predictions and targets come in the units of training and are turned into physic
 pixel count nowhere. A prediction that is not finite is an error, not a number.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mult.data.batches import Batch
 from mult.data.classes import VOID
 from mult.tasks import MIN_DEPTH_M, TASKS
 
 Figures = dict[str, float]
 ANGLES_DEG = (11.25, 22.5, 30.0)
-# Angles are counted in bins this wide, so that the median needs no list of all pixels; the error is half a bin.
-ANGLE_BIN_DEG = 0.01
+EXACT_PIXELS = 1 << 23  # up to which a median is of a list of them all
+ANGLE_BIN_DEG = 0.01  # beyond, angles are counted in bins this wide, and the median's error is half a bin
 
 
 class Metric:
@@ -138,12 +135,36 @@ class Depth(Metric):
         }
 
 
+class Median:
+    """The median of numbers in [0, ``top``] in bounded memory: exact up to ``EXACT_PIXELS``, then to half a bin."""
+
+    def __init__(self, top: float, width: float):
+        self.width = width
+        self.kept: list[Tensor] = []
+        self.histogram = torch.zeros(round(top / width) + 1, dtype=torch.long)
+
+    def add(self, values: Tensor) -> None:
+        """Add (N,) double."""
+        self.kept.append(values)
+        if self.histogram.any() or sum(map(len, self.kept)) > EXACT_PIXELS:
+            bins = (torch.cat(self.kept) / self.width).long()
+            self.histogram += torch.bincount(bins, minlength=len(self.histogram))
+            self.kept = []
+
+    def compute(self) -> float:
+        """The mean of the two in the middle, where their number is even."""
+        if self.kept:
+            return float(np.median(torch.cat(self.kept).numpy()))
+        middle = int(torch.searchsorted(self.histogram.cumsum(0), int(self.histogram.sum() / 2), right=True))
+        return (middle + 0.5) * self.width
+
+
 class Normals(Metric):
     """Angle between prediction and label: mean, median, share below 11.25, 22.5 and 30 degrees; and L1."""
 
     def __init__(self):
         super().__init__()
-        self.histogram = torch.zeros(round(180 / ANGLE_BIN_DEG) + 1, dtype=torch.long)
+        self.angles = Median(180, ANGLE_BIN_DEG)
         self.angle_sum = self.l1_sum = self.count = 0.0
         self.below = torch.zeros(len(ANGLES_DEG), dtype=torch.double)
 
@@ -158,17 +179,15 @@ class Normals(Metric):
         self.angle_sum += float(valid.sum())
         self.l1_sum += float(((prediction - truth).abs().mean(1, keepdim=True) * mask).sum())
         self.below += torch.stack([(valid < limit).double().sum() for limit in ANGLES_DEG])
-        bins = (valid / ANGLE_BIN_DEG).long()
-        self.histogram += torch.bincount(bins, minlength=len(self.histogram))
+        self.angles.add(valid)
 
     def compute(self) -> Figures:
         if self.count == 0:
             return {}
-        middle = int(torch.searchsorted(self.histogram.cumsum(0), int(self.count / 2), right=True))
         shares = dict(zip((f"within_{a:g}" for a in ANGLES_DEG), (self.below / self.count).tolist(), strict=True))
         return {
             "mean_deg": self.angle_sum / self.count,
-            "median_deg": (middle + 0.5) * ANGLE_BIN_DEG,
+            "median_deg": self.angles.compute(),
             **{name.replace(".", "_"): share for name, share in shares.items()},
             "l1": self.l1_sum / self.count,
         }
@@ -197,27 +216,3 @@ class Map(Metric):
         spread = max(pp - p * p / n, 0) ** 0.5 * max(tt - t * t / n, 0) ** 0.5
         # A constant prediction has no correlation; 0 says that it tells nothing about the label.
         return {"l1": absolute / n, "correlation": (pt - p * t / n) / spread if spread > 1e-9 * n else 0.0}
-
-
-class Score:
-    """The figures of several tasks at once, named ``<task>_<figure>``."""
-
-    def __init__(self, tasks: Sequence[str], classes: int, mapping: np.ndarray | None = None):
-        self.metrics: dict[str, Metric] = {t: _make(t, classes, mapping) for t in tasks}
-
-    def update(self, predictions: Mapping[str, Tensor], batch: Batch) -> None:
-        """Add a batch's predictions in training units."""
-        for task, metric in self.metrics.items():
-            metric.update(predictions[task], batch.targets[task], batch.masks[task])
-
-    def compute(self) -> Figures:
-        """Every figure."""
-        return {
-            f"{task}_{name}": value for task, metric in self.metrics.items() for name, value in metric.compute().items()
-        }
-
-
-def _make(task: str, classes: int, mapping: np.ndarray | None) -> Metric:
-    if task == "semseg":
-        return Segmentation(classes, mapping)
-    return {"depth": Depth, "normal": Normals}.get(task, Map)()

@@ -15,7 +15,10 @@ COLUMNS = [
     "task", "metric", "value", "higher_is_better", "n_images", "params_m", "gmacs", "train_images", "wall_s", "device",
     "mlflow_run_id", "git_commit", "data_digest",
 ]  # fmt: skip
-HIGHER = ("miou", "pixel_accuracy", "delta1", "delta2", "delta3", "within_", "correlation")
+HIGHER = (
+    "miou", "pixel_accuracy", "delta1", "delta2", "delta3", "within_", "correlation",
+    "ods_f", "ods_precision", "ods_recall", "ois_f", "ap",
+)  # fmt: skip
 
 
 def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd.DataFrame:

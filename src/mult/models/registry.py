@@ -13,7 +13,7 @@ from torch import nn
 
 from mult.errors import UserError
 from mult.files import atomic, read_json, sha256, write_json
-from mult.models.constant import Constant
+from mult.models import constant
 from mult.models.mult import MulT
 from mult.tasks import outputs
 
@@ -21,8 +21,8 @@ from mult.tasks import outputs
 def build(config: Mapping[str, Any]) -> nn.Module:
     """A model as ``model.json`` describes it, with first weights from its seed."""
     channels = outputs(config["tasks"], len(config["classes"]))
-    if config["model"] == "constant":
-        return Constant(channels)
+    if config["model"] in constant.KINDS:
+        return constant.build(config["model"], channels, config["image_size"])
     settings = (config["image_size"], config["encoder"], config["decoder"], config["seed"])
     return _network(config["model"])(channels, *settings)
 

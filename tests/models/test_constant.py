@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from mult.data.batches import read
+from mult.data.store import open_split
+from mult.evaluation.score import Score
+from mult.models import constant
+from mult.tasks import TASKS
+
+REGRESSED = [task for task in TASKS if task != "semseg"]
+
+
+@pytest.fixture(scope="module")
+def split(domain):
+    return open_split(domain, "train")
+
+
+@pytest.fixture(scope="module")
+def figures(split):
+    """Each kind's scores on the images that it was fitted to."""
+    batch = read(split, list(TASKS), range(len(split)))
+    found = {}
+    for kind in constant.KINDS:
+        score = Score(list(TASKS), len(split.classes))
+        score.update(constant.fit(kind, split, list(TASKS))(batch.rgb), batch)
+        found[kind] = score.compute()
+    return found
+
+
+def errors(split, task, guess):
+    """Mean absolute and mean squared error of (channels, 1 or H, 1 or W) over a task's valid pixels."""
+    batch = read(split, [task], range(len(split)))
+    error = (batch.targets[task] - guess)[batch.masks[task].expand_as(batch.targets[task])]
+    return error.abs().mean(), error.square().mean()
+
+
+@pytest.mark.parametrize("task", REGRESSED)
+def test_no_other_constant_does_better_than_median_and_mean(split, task):
+    median, mean = (constant.fit(kind, split, [task]).values[task] for kind in ("constant", "constant_mean"))
+    for shift in (-0.02, 0.02):
+        assert errors(split, task, median)[0] <= errors(split, task, median + shift)[0] + 1e-7
+        assert errors(split, task, mean)[1] <= errors(split, task, mean + shift)[1] + 1e-7
+
+
+@pytest.mark.parametrize("task", REGRESSED)
+def test_a_value_a_place_does_better_than_one_for_all(split, task):
+    places, one = (constant.fit(kind, split, [task]).values[task] for kind in ("constant_pixel", "constant"))
+    size = split.arrays["rgb"].shape[1]
+    assert places.shape == (len(one), size, size)
+    assert errors(split, task, places)[0] < errors(split, task, one)[0]
+
+
+def test_classes_are_guessed_by_their_shares(split, figures):
+    model = constant.fit("constant", split, ["semseg"])
+    shares = model.values["semseg"].exp().flatten()
+    labels = read(split, ["semseg"], range(len(split))).targets["semseg"]
+    assert shares[1:].sum() == pytest.approx(1, abs=1e-4)
+    assert int(shares[1:].argmax()) + 1 == labels[labels > 0].mode().values
+    assert figures["constant_pixel"]["semseg_pixel_accuracy"] > figures["constant"]["semseg_pixel_accuracy"]
+
+
+def test_a_larger_split_is_looked_at_in_parts(split, monkeypatch):
+    monkeypatch.setattr(constant, "LARGEST", 4)
+    seen = [len(batch) for batch in constant._chunks(split, "depth")]
+    assert sum(seen) == 4 < len(split)
+
+
+def test_an_image_of_another_size_gets_a_prediction_of_its_size(split):
+    predictions = constant.fit("constant_pixel", split, list(TASKS))(torch.zeros(2, 3, 48, 64))
+    assert {tuple(p.shape[2:]) for p in predictions.values()} == {(48, 64)}

@@ -83,7 +83,12 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
             r"consistency\.pairs: \['depth', 'depth'\] leads",
         ),
         ("  mtan: {", "  mult: {", r"baselines: 'mult' has a meaning"),
-        ("[shared, skip]", "[shared, skipp]", r"comparisons: 'skipp' is none of the variants"),
+        ("base: skip,", "base: skipp,", r"comparisons: 'skipp' is none of the variants"),
+        (
+            "  - semseg+depth+normal+keypoints\n",
+            "  - semseg+normal+depth\n",
+            r"sets: 'semseg\+normal\+depth' must be three",
+        ),
         ("tasks: [", "tasks: {", r"cannot be read as YAML"),
     ],
 )

@@ -84,6 +84,14 @@ class Changes(Section):
         return self
 
 
+class Comparison(Section):
+    """Two variants to compare, and the question that this answers."""
+
+    variant: str
+    base: str
+    asks: str
+
+
 class Consistency(Section):
     """Cross-task consistency as an extra loss: pairs of (from, to), its weight, and the translators' width."""
 
@@ -337,7 +345,7 @@ class Params(Section):
     variants: dict[Key, Changes]
     controls: dict[Key, Changes]
     baselines: dict[Key, Baseline]
-    comparisons: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    comparisons: Annotated[list[Comparison], Field(min_length=1)]
     sheet: Sheet
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
     scale: Scale
@@ -389,8 +397,8 @@ class Params(Section):
                 )
         if self.balancing not in self.variants:
             raise ValueError(f"balancing: {self.balancing!r} is none of the variants {', '.join(self.variants)}")
-        for names in self.comparisons:
-            if unknown := [name for name in names if name not in self.variants]:
+        for of in self.comparisons:
+            if unknown := [name for name in (of.variant, of.base) if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")
         for name, scale in self.scales.items():
             if scale.name != name:

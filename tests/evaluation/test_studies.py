@@ -4,7 +4,7 @@ import pytest
 from mult.evaluation.affinity import affinity_matrix
 from mult.evaluation.compare import gain, main_figures, paired_gains
 from mult.evaluation.results import COLUMNS
-from mult.evaluation.studies import ablation, cross_domain, six_task, verdict
+from mult.evaluation.studies import cost, cross_domain, half_width, six_task, task_count, trivial
 from mult.tasks import TASKS
 
 
@@ -26,7 +26,10 @@ def rows_of(run, study, tasks, values, seed=0, domain="home"):
 @pytest.fixture
 def results():
     every = "+".join(TASKS)
-    rows = rows_of("constant", "constant", every, dict.fromkeys(TASKS, 1.0))
+    rows = []
+    for domain in ("home", "away"):
+        rows += rows_of("constant", "constant", every, dict.fromkeys(TASKS, 1.0), domain=domain)
+        rows += rows_of("constant-mean", "constant", every, dict.fromkeys(TASKS, 0.9), domain=domain)
     for task in TASKS:
         rows += rows_of(f"single-{task}", "single", task, {task: 0.5})
     rows += rows_of("pair-depth+normal", "pair", "depth+normal", {"depth": 0.4, "normal": 0.6})
@@ -63,21 +66,46 @@ def test_pairs_of_the_same_seed_are_compared(results):
 
 def test_six_task_table(results):
     table = six_task(results, "home").set_index("task")
-    assert list(table.index) == list(TASKS)
+    assert list(table.index) == [*TASKS, "delta_m"]
+    assert table.loc["depth", "trivial"] == 0.9
+    assert table.loc["semseg", "trivial"] == 1.0
+    assert table.loc["delta_m", "shared gain"] == pytest.approx((5 * 40 - 40) / 6)
     assert table.loc["depth", "shared"] == pytest.approx(0.3)
     assert table.loc["depth", "shared gain"] == pytest.approx(40)
     assert table.loc["semseg", "shared gain"] == pytest.approx(-40)
-    assert bool(table.loc["depth", "shared beats constant"])
-    assert not table.loc["semseg", "shared beats constant"]
+    assert bool(table.loc["depth", "shared beats trivial"])
+    assert not table.loc["semseg", "shared beats trivial"]
 
 
-def test_ablation_table(results):
-    table = ablation(results, [("shared", "self")])
-    assert verdict(table) == {"shared over self": (5, 1, 6)}
-    table = table.set_index(["domain", "task"])
-    assert set(table["comparison"]) == {"shared over self"}
+def test_trivial_predictors_and_the_best_of_them(results):
+    table = trivial(results).set_index(["domain", "task"])
     row = table.loc[("home", "depth")]
-    assert (row["gain"], row["least"], row["greatest"], row["seeds"]) == pytest.approx((25, 0, 50, 2))
+    assert (row["constant"], row["constant-mean"], row["best"], row["single"]) == (1.0, 0.9, 0.9, 0.5)
+    assert table.loc[("home", "semseg"), "best"] == 1.0
+    assert pd.isna(table.loc[("away", "depth"), "single"])
+
+
+def test_more_tasks_are_compared_on_those_that_all_have(results):
+    some = rows_of("set-depth+normal+edges", "set", "depth+normal+edges", {"depth": 0.25, "normal": 0.5, "edges": 1.0})
+    table = task_count(pd.concat([results, pd.DataFrame(some)]), "mult-shared", "home").set_index("tasks")
+    assert list(table.index) == [3, 6]
+    assert table.loc[3, "common gain"] == pytest.approx((50 + 0 - 100) / 3)
+    assert table.loc[6, "common gain"] == pytest.approx((20 + 60) / 2)
+    assert pd.isna(table.loc[3, "low gain"])
+    assert table.loc[6, "high gain"] - 40 == pytest.approx(12.706 * 20, rel=1e-4)  # Student's t of one degree
+    assert pd.isna(table.loc[3, "semseg gain"])
+
+
+def test_half_widths_are_student_s():
+    assert half_width(pd.Series([1.0, 2.0, 3.0])) == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+
+
+def test_cost_of_six_one_task_models_is_their_sum(results):
+    results = results.assign(params_m=2.0, gmacs=3.0, wall_s=10.0)
+    table = cost(results, images=100).set_index("model")
+    assert list(table.index) == ["single, six of them", "self", "shared"]
+    assert table.loc["single, six of them"].tolist() == [6, 12, 18, pytest.approx(100 / 60)]
+    assert table.loc["shared"].tolist() == [6, 2, 3, 10]
 
 
 def test_cross_domain_table(results):

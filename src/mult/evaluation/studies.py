@@ -1,8 +1,7 @@
 """The studies over runs, each one function from results.csv to a table of numbers."""
 
-from collections.abc import Sequence
-
 import pandas as pd
+from scipy.stats import t
 
 from mult.evaluation.compare import gain, main_figures, paired_gains, without_seed
 from mult.tasks import TASKS
@@ -23,21 +22,41 @@ def _single_baselines(results: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(stem.split("-single-")[0] for stem in stems if "-single-" in stem))
 
 
-def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
-    """Main metric a task: constant predictor, one-task model and each six-task model, means over seeds; gains in %.
+def trivial(results: pd.DataFrame) -> pd.DataFrame:
+    """The predictors that do not look at the image: main metric a domain and task.
 
-    ``<model> gain`` is over the one-task model, and ``<model> beats constant`` says whether every seed does.
+    Columns: domain, task, metric, one a predictor, ``best`` of them, ``single`` (one-task models, mean of the seeds).
+    """
+    every = main_figures(results)
+    rows = every[every["study"] == "constant"]
+    table = rows.assign(model=without_seed(rows)).pivot_table("value", ["domain", "short"], "model", sort=False)
+    table.columns.name = None
+    higher = [TASKS[task].higher_is_better for _, task in table.index]
+    table["best"] = table.max(axis=1).where(higher, table.min(axis=1))
+    table["single"] = every[every["study"] == "single"].groupby(["domain", "short"])["value"].mean()
+    table = table.rename_axis(["domain", "task"]).reset_index()
+    table.insert(2, "metric", table["task"].map(lambda task: TASKS[task].metric))
+    return table
+
+
+def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
+    """Main metric a task: best trivial predictor, one-task model and each six-task model, means over seeds; gains in %.
+
+    ``<model> gain`` is over the one-task model of the same seed, and ``<model> beats trivial`` says whether every seed
+    does. The last row, ``delta_m``, has the mean of the gains over the tasks (Maninis et al. 2019), no other number.
     """
     rows = main_figures(results, domain)
     stems = without_seed(rows)
+    best = trivial(results).set_index(["domain", "task"])["best"]
 
     def values(stem: str, task: str) -> pd.Series:
         return rows.loc[(stems == stem) & (rows["short"] == task), "value"]
 
     table = []
     for task in TASKS:
-        constant, single = values("constant", task).mean(), values(f"single-{task}", task).mean()
-        row = {"task": task, "metric": TASKS[task].metric, "constant": constant, "single": single}
+        nothing = best[(domain, task)]
+        row = {"task": task, "metric": TASKS[task].metric, "trivial": nothing}
+        row["single"] = values(f"single-{task}", task).mean()
         for key in _single_baselines(results):
             row[f"{key} single"] = values(f"{key}-single-{task}", task).mean()
         for name, stem in six_models(results).items():
@@ -45,22 +64,60 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
         for name, stem in six_models(results).items():
             row[f"{name} gain"] = paired_gains(rows[rows["short"] == task], stem, "single-{task}")["gain"].mean()
         for name, stem in six_models(results).items():
-            row[f"{name} beats constant"] = all(gain(v, constant, task) > 0 for v in values(stem, task))
+            row[f"{name} beats trivial"] = all(gain(v, nothing, task) > 0 for v in values(stem, task))
+        table.append(row)
+    table = pd.DataFrame(table)
+    gains = {f"{name} gain": table[f"{name} gain"].mean() for name in six_models(results)}
+    return pd.concat([table, pd.DataFrame([{"task": "delta_m"} | gains])], ignore_index=True)
+
+
+def task_count(results: pd.DataFrame, stem: str, domain: str) -> pd.DataFrame:
+    """Models of more and more tasks, ``stem`` being the one of all six: gain in % over one-task models of equal seed.
+
+    Columns: tasks (how many), of (which), one a task, common (mean over the tasks that all of these models have), low
+    and high (its 95 % interval over seeds, by Student's t; NaN for one seed), seeds.
+    """
+    rows = main_figures(results, domain)
+    sets = list(dict.fromkeys(without_seed(rows[rows["study"] == "set"])))
+    members = {of: of.removeprefix("set-").split("+") for of in sets} | {stem: list(TASKS)}
+    common = [task for task in TASKS if all(task in of for of in members.values())]
+    table = []
+    for of, tasks in sorted(members.items(), key=lambda item: len(item[1])):
+        gains = paired_gains(rows, of, "single-{task}")
+        by_task = gains.groupby("short")["gain"].mean().reindex(list(TASKS))
+        by_seed = gains[gains["short"].isin(common)].groupby("seed")["gain"].mean()
+        mean, half = by_seed.mean(), half_width(by_seed)
+        row = {"tasks": len(tasks), "of": "+".join(tasks)} | {f"{task} gain": g for task, g in by_task.items()}
+        row |= {"common gain": mean, "low gain": mean - half, "high gain": mean + half, "seeds": len(by_seed)}
         table.append(row)
     return pd.DataFrame(table)
 
 
-def ablation(results: pd.DataFrame, comparisons: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Gain in % of one variant over another a domain and task: mean, least and greatest of the paired seeds."""
-    rows = main_figures(results)
-    table = []
-    for variant, base in comparisons:
-        gains = paired_gains(rows, f"mult-{variant}", f"mult-{base}")
-        for domain in dict.fromkeys(rows["domain"]):
-            for task in TASKS:
-                g = gains.loc[(gains["domain"] == domain) & (gains["short"] == task), "gain"]
-                table.append((f"{variant} over {base}", domain, task, g.mean(), g.min(), g.max(), g.count()))
-    return pd.DataFrame(table, columns=["comparison", "domain", "task", "gain", "least", "greatest", "seeds"])
+def half_width(values: pd.Series, level: float = 0.95) -> float:
+    """Half of the mean's interval by Student's t; NaN for fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    return float(t.ppf((1 + level) / 2, len(values) - 1) * values.std() / len(values) ** 0.5)
+
+
+def cost(results: pd.DataFrame, images: int) -> pd.DataFrame:
+    """What each model costs: parameters (millions), multiply-accumulates an image (billions), training speed.
+
+    ``images``: how many a training sees. Columns: model, tasks, params_m, gmacs, images_per_s (median over seeds; runs
+    beside each other share a machine), and the sum over the six one-task models as ``single, six of them``.
+    """
+    runs = results[~results["study"].isin(["constant", "pair", "control", "balancing", "fine_tune"])]
+    runs = runs.drop_duplicates("run").copy()
+    runs["model_"] = without_seed(runs).str.replace("mult-", "")
+    runs["count"] = runs["tasks"].str.count(r"\+") + 1
+    columns = ["count", "params_m", "gmacs", "wall_s"]
+    table = runs.groupby("model_", sort=False)[columns].median()
+    single = table[table.index.str.match("single-")]
+    together = single.sum().to_frame("single, six of them").T
+    table = pd.concat([together, table[~table.index.str.match("single-")]]) if len(single) else table
+    table["images_per_s"] = images / table["wall_s"]
+    table = table.rename_axis("model").reset_index().rename(columns={"count": "tasks"})
+    return table.astype({"tasks": int})[["model", "tasks", "params_m", "gmacs", "images_per_s"]]
 
 
 def balancing(results: pd.DataFrame, variant: str, domain: str) -> pd.DataFrame:
@@ -78,23 +135,15 @@ def balancing(results: pd.DataFrame, variant: str, domain: str) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["balancing", *(f"{task} gain" for task in TASKS), "mean gain", "seeds"])
 
 
-def verdict(table: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
-    """Of each comparison in an ablation table: in how many rows every seed gains, every seed loses, and neither."""
-    out = {}
-    for comparison, rows in table.groupby("comparison", sort=False):
-        better, worse = int((rows["least"] > 0).sum()), int((rows["greatest"] < 0).sum())
-        out[comparison] = (better, worse, len(rows) - better - worse)
-    return out
-
-
 def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
-    """Main metric on every domain: constant, one-task and six-task models; the drop from ``home``; gains over one-task.
+    """Main metric on every domain: trivial, one-task and six-task models; the drop from ``home``; gains over one-task.
 
     Depth on a domain without the training domain's metric scale is better read from rmse_aligned in results.csv.
     """
     rows = main_figures(results)
     stems = without_seed(rows)
     models = six_models(results)
+    best = trivial(results).set_index(["domain", "task"])["best"]
     table = []
     for domain in dict.fromkeys(rows["domain"]):
         here = rows["domain"] == domain
@@ -106,7 +155,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
 
             single = mean(f"single-{task}", here)
             row = {"domain": domain, "task": task, "metric": TASKS[task].metric}
-            row |= {"constant": mean("constant", here), "single": single}
+            row |= {"trivial": best[(domain, task)], "single": single}
             row |= {name: mean(stem, here) for name, stem in models.items()}
             for name, stem in models.items():
                 at_home = mean(stem, rows["domain"] == home)

@@ -51,7 +51,7 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ("  - semseg+depth\n", "", r"pairs must be all 15 pairs of tasks"),
         ("scale: *laptop", "scale: laptop", r"scale: write \*laptop \(with the star\)"),
         ("warmup_steps: 1\n", "warmup_steps: 9\n", r"training\.warmup_steps must be below"),
-        ("rooms-loft: {test", "rooms-attic: {test", r"'rooms-attic': .*'rooms-home', 'rooms-loft'"),
+        ("rooms-loft: {train", "rooms-attic: {train", r"'rooms-attic': .*'rooms-home', 'rooms-loft'"),
         (
             "attention: self",
             "attention: selfish",

@@ -205,6 +205,14 @@ class Training(Section):
         return int(self.validate_every.split()[0]) * (images // self.batch_size)
 
 
+class FineTune(Section):
+    """A short training of trained models on a few images of another domain, with the loss weights of the first one."""
+
+    images: PositiveInt
+    steps: PositiveInt
+    lr: Positive
+
+
 class Hardware(Section):
     """How a training is computed. Changing it retrains nothing.
 
@@ -270,6 +278,7 @@ class Seeds(Section):
     six: Annotated[list[Seed], Field(min_length=1)]
     control: Annotated[list[Seed], Field(min_length=1)]
     balancing: Annotated[list[Seed], Field(min_length=1)]
+    fine_tune: Annotated[list[Seed], Field(min_length=1)]
 
     @field_validator("*")
     @classmethod
@@ -292,6 +301,7 @@ class Scale(Section):
     decoder: Decoder
     baselines: Baselines
     training: Training
+    fine_tune: FineTune
     hardware: Hardware
     balancings: list[Method]
     score_batch: PositiveInt
@@ -313,6 +323,14 @@ class Scale(Section):
                 f"decoder.window: {self.decoder.window} is above {cells}, the cells across the finest map of an image "
                 f"of {self.image_size} pixels"
             )
+        for name, domain in self.domains.items():
+            if isinstance(domain, EmbeddedDomain) and domain.train < self.fine_tune.images:
+                raise ValueError(
+                    f"fine_tune.images: {self.fine_tune.images} is above the {domain.train} of domains.{name}.train"
+                )
+        for study in ("single", "six"):
+            if missing := set(self.seeds.fine_tune) - set(getattr(self.seeds, study)):
+                raise ValueError(f"seeds.fine_tune: {min(missing)} is none of seeds.{study}, whose runs are tuned")
         if self.training.warmup_steps >= self.training.steps:
             raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
         if self.hardware.shard and self.training.ema:

@@ -6,6 +6,7 @@ single-depth-s0            one task
 pair-depth+normal-s0       two tasks; set-semseg+depth+...-s0: three to five
 mult-shared-s1             all six, variant ``shared``, seed 1
 control-shared-as-depth-s0 a variant under another name, which must give the same
+tuned-mult-shared-s0       a trained run after a short training on each other domain; also tuned-single-depth-s0
 balance-pcgrad-s0          all six, the tasks' gradients balanced by PCGrad
 cnn-single-edges-s0        a baseline with one task
 mtan-six-s0                a baseline with all six
@@ -26,7 +27,7 @@ class Run:
     """One training, resolved: everything that its stage needs to know.
 
     Attributes:
-        study: constant, single, pair, set, six, control, balancing or baseline.
+        study: constant, single, pair, set, six, control, balancing or baseline; a tuned run's is fine_tune.
         model: name in the registry of models.
         encoder: that section of params.yaml.
         decoder: the decoder's settings with the variant's changes applied.
@@ -59,6 +60,8 @@ def names(params: Params) -> list[str]:
         *(f"control-{control}-s{seed}" for control in params.controls for seed in seeds.control),
         *(f"balance-{method}-s{seed}" for method in params.scale.balancings for seed in seeds.balancing),
         *params.scale.baselines.runs,
+        *(f"tuned-single-{task}-s{seed}" for task in params.tasks for seed in seeds.fine_tune),
+        *(f"tuned-mult-{variant}-s{seed}" for variant in params.variants for seed in seeds.fine_tune),
     ]
 
 
@@ -68,6 +71,8 @@ def resolve(params: Params, name: str) -> Run:
     Raises:
         UserError: the name is not one that params.yaml's tasks, pairs and variants make.
     """
+    if name.startswith("tuned-"):
+        raise UserError(f"run {name!r}: tuned runs are made from trained ones: python -m pipelines fine_tune NAME")
     if name in params.scale.baselines.runs:
         return _baseline(params, name)
     constants = "|".join(CONSTANTS)

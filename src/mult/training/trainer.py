@@ -36,7 +36,7 @@ class Job:
     """One training.
 
     Attributes:
-        data: splits ``train`` and ``val``.
+        data: splits ``train`` and ``val``; without ``val`` the last weights are kept.
         losses: the tasks, with each one's loss and weight.
         classes: of semseg, void included.
         seed: two trainings of one seed see the same images in the same order, and their encoders the same random
@@ -73,7 +73,7 @@ def train(
     start: Mapping[str, Any] | None = None,
     note: Mapping[str, Any] | None = None,
 ) -> Trained:
-    """Train ``model`` and give the weights that were the best on the validation split.
+    """Train ``model`` and give the weights that were the best on the validation split, if there is one.
 
     ``log`` gets the figures of each validation and its step; ``checkpoints`` are written with ``note`` in them, and
     ``start`` is the state that one of them held. With several processes each of them calls this.
@@ -107,9 +107,11 @@ def train(
             state.moved()
             if state.step % every == 0 or state.step == settings.steps:
                 world.share(state.shown.buffers())  # batch norms have seen each process's own images
-                row = _means(state, tasks, every) | validate(state.shown, job, device, world, step.part)
+                row = _means(state, tasks, every)
+                if "val" in job.data:
+                    row |= validate(state.shown, job, device, world, step.part)
                 state.history.seconds = before + clock.seconds()
-                state.judge(world.agree(figure(row, settings.best_by)))
+                state.judge(world.agree(figure(row, settings.best_by) if "val" in job.data else -state.step))
                 state.history.rows.append({"step": state.step} | row)
                 log(row | _machine(state, settings, step, batches.waited / clock.seconds()), state.step)
         except FloatingPointError as error:

@@ -20,6 +20,7 @@ SECTIONS = {
     "task_count": "Four, five and six tasks",
     "affinity": "Which task helps which",
     "cross_domain": "On other domains",
+    "fine_tuned": "On other domains after a short fine-tuning",
     "balancing": "How the tasks' losses are weighed",
     "cost": "What it costs",
     "trivial": "What can be had without looking",

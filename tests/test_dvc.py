@@ -41,7 +41,8 @@ def test_no_two_stages_share_an_out(stages):
 def test_every_run_is_trained_and_scored(stages):
     outs = {str(out) for stage in stages.values() for out in stage.outs}
     for run in names(load(ROOT / "params.yaml")):
-        assert {f"runs/{run}/model.safetensors", f"runs/{run}/run.json", f"runs/{run}/scores.json"} <= outs
+        files = ["run.json", "scores.json"] if run.startswith("tuned-") else ["model.safetensors", "scores.json"]
+        assert {f"runs/{run}/{file}" for file in ("model.json", "errors.csv", *files)} <= outs
 
 
 def imported(module: str) -> set[str]:
@@ -61,6 +62,9 @@ def imported(module: str) -> set[str]:
         ("pipelines.train", "train_single@depth-0", set()),
         # These reach the scores through the weights: with other batches or first weights there are others.
         ("pipelines.evaluate", "evaluate_single@depth-0", TRAINED_BY),
+        ("pipelines.fine_tune", "fine_tune_six@shared-0", set()),
+        ("pipelines.ablation", "ablation", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
+        ("pipelines.tables", "tables", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
         ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),

@@ -107,7 +107,9 @@ def test_missing_file():
 
 
 def test_names_resolve_to_settings(settings):
-    runs = {name: resolve(settings, name) for name in names(settings)}
+    tuned = [name for name in names(settings) if name.startswith("tuned-")]
+    assert tuned == [f"tuned-{name}" for name in names(settings) if re.match("(single|mult)-.*-s0$", name)]
+    runs = {name: resolve(settings, name) for name in names(settings) if name not in tuned}
     six, baselines = len(settings.variants) * len(settings.scale.seeds.six), len(settings.scale.baselines.runs)
     seeds = settings.scale.seeds
     others = 3 + 6 * len(seeds.single) + 15 * len(seeds.pair) + len(settings.sets) * len(seeds.set)
@@ -126,7 +128,9 @@ def test_names_resolve_to_settings(settings):
     assert runs["mult-drawn-s0"].decoder["skip"] == "none"
 
 
-@pytest.mark.parametrize("name", ["mult-shred-s0", "single-depth", "pair-normal+depth-s0", "", "single-depth-s0/../x"])
+@pytest.mark.parametrize(
+    "name", ["mult-shred-s0", "single-depth", "pair-normal+depth-s0", "", "single-depth-s0/../x", "tuned-x"]
+)
 def test_unknown_names_are_refused(settings, name):
     with pytest.raises(UserError, match="run "):
         resolve(settings, name)

@@ -107,6 +107,14 @@ def test_the_best_validation_decides_the_weights(data):
     assert trainer.validate(model, work, CPU)["val/loss"] == pytest.approx(frame["val/loss"].min(), rel=1e-6)
 
 
+def test_without_a_validation_split_the_last_weights_are_kept(data):
+    model = make(["edges"])
+    trained = train(model, wild({"train": data["train"]}), CPU)
+    assert trained.history.best_step == SETTINGS.steps
+    assert not any(name.startswith("val/") for row in trained.history.rows for name in row)
+    assert_equal(trained.weights, model.state_dict())
+
+
 def test_a_named_figure_decides_where_it_is_asked_for(data):
     trained = train(make(["edges", "depth"]), job(data, "edges", "depth", lr=0.1, best_by="depth_rmse"), CPU)
     frame = rows(trained)

@@ -4,6 +4,7 @@ import pandas as pd
 from scipy.stats import t
 
 from mult.evaluation.compare import gain, main_figures, paired_gains, without_seed
+from mult.evaluation.shifts import NONE
 from mult.tasks import TASKS
 
 
@@ -133,6 +134,18 @@ def balancing(results: pd.DataFrame, variant: str, domain: str) -> pd.DataFrame:
         row = {"balancing": stem.removeprefix("balance-")} | {f"{task} gain": g for task, g in of_task.items()}
         table.append(row | {"mean gain": of_task.mean(), "seeds": gains["seed"].nunique()})
     return pd.DataFrame(table, columns=["balancing", *(f"{task} gain" for task in TASKS), "mean gain", "seeds"])
+
+
+def tuned(results: pd.DataFrame, home: str) -> pd.DataFrame:
+    """Results in which tuned runs stand in the place of the runs that they were made from.
+
+    Elsewhere only they and the trivial predictors remain; on ``home``, unshifted, what they were made from.
+    """
+    after = results[results["study"] == "fine_tune"]
+    run = after["run"].str.removeprefix("tuned-")
+    after = after.assign(run=run, study=run.str.startswith("single-").map({True: "single", False: "six"}))
+    at_home = (results["domain"] == home) & (results["shift"] == NONE) & results["run"].isin(set(run))
+    return pd.concat([results[(results["study"] == "constant") | at_home], after], ignore_index=True)
 
 
 def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:

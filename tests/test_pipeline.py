@@ -13,6 +13,7 @@ from mult.files import read_json, sha256
 from mult.params import load
 from mult.runs import names
 from mult.tasks import TASKS
+from pipelines.tables import SECTIONS
 from tests.project import Project, copy_project
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,9 @@ def test_every_run_domain_and_task_is_in_the_results(project):
     for run, rows in results.groupby("run"):
         tasks = {TASKS[t].name for t in rows["tasks"].iloc[0].split("+")}
         assert set(rows["task"]) == tasks, run
-        assert set(rows["domain"]) == set(settings.scale.domains), run
+        places = set(zip(rows["domain"], rows["shift"], strict=True))
+        scored = {(domain, "none") for domain in settings.scale.domains} | {("rooms-home", "blur")}
+        assert places == scored - ({("rooms-home", "none")} if run.startswith("tuned-") else set()), run
         assert set(rows["mlflow_run_id"].str.len()) == {32}, run
 
 
@@ -45,24 +48,35 @@ def test_the_tables_are_filled(project):
     affinity = pd.read_csv(tables / "affinity.csv", index_col="on")
     assert affinity.shape == (6, 6)
     six = pd.read_csv(tables / "six_task.csv")
-    assert list(six["task"]) == list(TASKS)
-    variants = load(project.folder / "params.yaml").variants
-    assert six[["constant", "single", *variants]].notna().all(axis=None)
+    assert list(six["task"]) == [*TASKS, "delta_m"]
+    settings = load(project.folder / "params.yaml")
+    assert six.loc[:5, ["trivial", "single", *settings.variants]].notna().all(axis=None)
+    assert six[[f"{name} gain" for name in settings.variants]].notna().all(axis=None)
     cross = pd.read_csv(tables / "cross_domain.csv")
-    scale = load(project.folder / "params.yaml").scale
+    scale = settings.scale
     assert len(cross) == (len(scale.domains) + len(scale.shifts)) * 6
     ablation = pd.read_csv(tables / "ablation.csv")
-    assert "shared over skip" in set(ablation["comparison"])
-    assert set(ablation["seeds"]) <= {1, 2}
+    assert list(dict.fromkeys(ablation["comparison"])) == [f"{c.variant} over {c.base}" for c in settings.comparisons]
+    assert len(ablation) == len(settings.comparisons) * (len(scale.domains) + len(scale.shifts)) * 7
+    assert set(ablation["seeds"]) == {2}
+    assert ablation[["gain", "low", "high", "p", "detectable", "figure_gain"]].notna().all(axis=None)
+    assert "figures is 0.\n" in (tables / "ablation.md").read_text()  # of a run and its control
+    tuned = pd.read_csv(tables / "fine_tuned.csv")
+    assert len(tuned) == (len(scale.domains) - 1 + len(scale.shifts)) * 6
+    assert tuned[["single", *settings.variants]].notna().all(axis=None)
+    assert list(pd.read_csv(tables / "task_count.csv")["tasks"]) == [4, 5, 6]
+    assert pd.read_csv(tables / "cost.csv")["params_m"].gt(0).all()
+    assert pd.read_csv(tables / "trivial.csv").notna().all(axis=None)
     page = (project.folder / "reports" / "README.md").read_text()
-    for name in ("six_task", "affinity", "ablation", "cross_domain"):
+    for name in SECTIONS:
         assert (tables / f"{name}.md").read_text().strip() in page
 
 
 def test_mlflow_knows_every_training_and_every_score(project):
     runs = project.current_runs().values()
     wanted = names(load(project.folder / "params.yaml"))
-    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *(f"score {name}" for name in wanted)])
+    scored = [f"score {name}" for name in wanted if not name.startswith("tuned-")]  # the tuned are scored as they end
+    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored])
     assert {r.info.status for r in runs} == {"FINISHED"}
     by_name = {r.info.run_name: r for r in runs}
     trained = by_name["mult-shared-s0"]

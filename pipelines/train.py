@@ -101,8 +101,7 @@ def _tracked(settings: params.Params, config: dict, home: Path, kept: Kept | Non
     """The first process's MLflow run, gone on with where there is a checkpoint of it; others say nothing."""
     if not world.first:
         return nullcontext(tracking.Silent())
-    about = {key: str(config[key]) for key in ("study", "attention", "reference", "balancing", "seed", "scale")}
-    about["tasks"] = "+".join(config["tasks"])
+    about = tracking.about(config)
     shown = about | {"lr": settings.scale.training.lr, "steps": settings.scale.training.steps}
     return tracking.stage_run(
         config["run"],

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -54,6 +55,12 @@ def connect():
         except (mlflow.exceptions.MlflowException, OSError) as error:
             text = " ".join(str(error).split())[:200]
             raise UserError(f"MLflow's store {store_uri()}: {text}; start it, or unset MLFLOW_TRACKING_URI") from None
+
+
+def about(config: Mapping[str, Any]) -> dict[str, str]:
+    """Params and tags that every stage of a run has, from what its model.json says."""
+    facts = {key: str(config[key]) for key in ("study", "attention", "reference", "balancing", "seed", "scale")}
+    return facts | {"tasks": "+".join(config["tasks"])}
 
 
 class Silent:

@@ -1,19 +1,23 @@
 """Scoring a trained model on the test split of every domain."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mult.data.batches import read
 from mult.data.classes import class_map
 from mult.data.store import Split, open_split
 from mult.evaluation.score import Score
 from mult.evaluation.shifts import NONE, SHIFTS, place
+from mult.files import atomic, write_json
 from mult.progress import progress
+
+Predict = Callable[[Tensor], Mapping[str, Tensor]]  # (B, 3, H, W) in [0, 1] to a prediction a task, in training units
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def evaluate(
     model.to(device).eval()
     places = [(domain, NONE) for domain in domains] + [(config["train_domain"], shift) for shift in shifts]
     return {
-        place(domain, shift): _score(
+        place(domain, shift): score_split(
             model, config, open_split(data / domain, "test"), batch, device, shift, shifts.get(shift, 0.0)
         )
         for domain, shift in places
@@ -54,29 +58,61 @@ def evaluate(
 
 
 @torch.no_grad()
-def _score(
-    model: nn.Module,
+def score_split(
+    predict: Predict,
     config: Mapping[str, Any],
     split: Split,
     batch_size: int,
     device: torch.device,
-    shift: str,
-    strength: float,
+    shift: str = NONE,
+    strength: float = 0.0,
+    images: int | None = None,
 ) -> DomainScores:
+    """Scores of what ``predict`` makes of ``split``, or of its first ``images``, under ``shift``."""
+    images = len(split) if images is None else images
     tasks, classes = config["tasks"], config["classes"]
     score = Score(tasks, len(classes), class_map(split.classes, classes))
     for start in progress(
-        range(0, len(split), batch_size), f"{config['run']} on {place(split.domain, shift)}", unit="batch"
+        range(0, images, batch_size), f"{config['run']} on {place(split.domain, shift)}", unit="batch"
     ):
-        batch = read(split, tasks, range(start, min(start + batch_size, len(split))))
+        batch = read(split, tasks, range(start, min(start + batch_size, images)))
         if shift != NONE:
             batch = replace(batch, rgb=SHIFTS[shift](batch.rgb, strength))
-        predictions = {t: p.float() for t, p in model(batch.rgb.to(device)).items()}
+        predictions = {t: p.float() for t, p in predict(batch.rgb.to(device)).items()}
         score.update(predictions, batch)
     return DomainScores(
+<<<<<<< ours
         n_images=len(split),
         groups=split.groups,
+=======
+        n_images=images,
+>>>>>>> theirs
         data_digest=split.digest,
         figures={t: m.compute() for t, m in score.metrics.items()},
         errors={t: m.errors for t, m in score.metrics.items()},
     )
+
+
+def figures(scores: Mapping[str, DomainScores]) -> dict[str, float]:
+    """All figures by the names that they have in MLflow: ``<domain>/<task>_<figure>``."""
+    return {
+        f"{place.replace('+', '-')}/{task}_{name}": value  # MLflow allows no plus sign
+        for place, of in scores.items()
+        for task, values in of.figures.items()
+        for name, value in values.items()
+    }
+
+
+def write_scores(folder: Path, scores: Mapping[str, DomainScores]) -> None:
+    """Write ``scores.json`` (every figure) and ``errors.csv`` (each image's error, with its room) into ``folder``."""
+    shown = {name: {"n_images": of.n_images, "data_digest": of.data_digest} | of.figures for name, of in scores.items()}
+    write_json(folder / "scores.json", shown)
+    rows = [
+        (name, task, image, of.groups[image], error)
+        for name, of in scores.items()
+        for task, errors in of.errors.items()
+        for image, error in enumerate(errors)
+    ]
+    with atomic(folder / "errors.csv", "w") as file:
+        columns = ["domain", "task", "image", "group", "error"]
+        pd.DataFrame(rows, columns=columns).to_csv(file, index=False, float_format="%.6g")

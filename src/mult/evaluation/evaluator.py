@@ -81,12 +81,8 @@ def score_split(
         predictions = {t: p.float() for t, p in predict(batch.rgb.to(device)).items()}
         score.update(predictions, batch)
     return DomainScores(
-<<<<<<< ours
-        n_images=len(split),
-        groups=split.groups,
-=======
         n_images=images,
->>>>>>> theirs
+        groups=split.groups[:images],
         data_digest=split.digest,
         figures={t: m.compute() for t, m in score.metrics.items()},
         errors={t: m.errors for t, m in score.metrics.items()},

@@ -9,6 +9,7 @@ import heapq
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -311,7 +312,13 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, e
     if paused:
         print(f"time is up: {len(skipped)} stages to go; the same command goes on where this one ended")
     if failed:
-        print(f"failed: {', '.join(failed)}; not tried because of it: {', '.join(skipped) or 'none'}")
+        print(f"failed: {', '.join(failed)}; not tried because of it: {_kinds(skipped) or 'none'}")
+
+
+def _kinds(stages: list[str]) -> str:
+    """Stages in short: those of one name together, with their number."""
+    counts = Counter(stage.split("@")[0] for stage in stages)
+    return ", ".join(name if count == 1 else f"{name} ({count})" for name, count in counts.items())
 
 
 def _times(began: float, share: float) -> str:

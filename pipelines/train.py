@@ -4,8 +4,10 @@ python -m pipelines train mult-shared-s0
 torchrun --nproc-per-node 2 -m pipelines train mult-shared-s0      the same, where hardware.processes is 2
 """
 
+import os
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ import yaml
 
 from mult import params, runs, stage, tracking
 from mult.data.store import Split, open_split
-from mult.errors import Paused, UserError
+from mult.errors import UserError
 from mult.files import atomic, write_json
-from mult.process import die_with_parent
+from mult.launch import launch
+from mult.process import LAUNCHER, die_with_parent
 from mult.runs import Run
 from mult.tasks import outputs
 from mult.training.checkpoint import FOLDER, Checkpoints, fingerprint
-from mult.training.distributed import World, joined, launch, must_launch
+from mult.training.distributed import World, device_of, joined, must_launch
 
 Kept = dict[str, Any]  # what a checkpoint holds
 # What a checkpoint depends on besides parameters and data: what dvc.yaml's training stages depend on.
@@ -41,11 +44,15 @@ def main(name: str) -> None:
     run = runs.resolve(settings, name)
     alone = run.study == "constant" or run.consistency  # that loss is not joined over processes
     processes = 1 if alone else settings.scale.hardware.processes
-    if must_launch(processes):
-        launch("pipelines.train", [name], processes)
-        return
+    launching = must_launch(processes)
     home = Path("data") / settings.scale.train_domain
     data = {split: open_split(home, split) for split in ("train", "val")}
+    if launching:
+        if LAUNCHER not in os.environ:
+            device_of(settings.scale.hardware, processes - 1)
+        tracking.connect()  # which may make the store: no process of several is to be ended in the middle of that
+        launch("pipelines.train", [name], processes)
+        return
     config = model_config(settings, run, data["train"])
     with joined(settings.scale.hardware) as (world, device):
         checkpoints, kept = checkpoints_of(settings, config, data["train"].digest)
@@ -176,10 +183,4 @@ def job_of(settings: params.Params, run: Run, data: dict[str, Split]):
 
 if __name__ == "__main__":  # one of several processes, under the lock of the one that started them
     die_with_parent()
-    try:
-        main(*sys.argv[1:])
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except Paused as pause:
-        print(pause, file=sys.stderr)
-        sys.exit(stage.PAUSED)
+    sys.exit(stage.exit_code(partial(main, *sys.argv[1:])))

@@ -127,8 +127,8 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim, processes):
     process = project.start(*stage, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     project.wait_for_trainer()
     if processes > 1:
-        project.wait_for(lambda: sum("pipelines.train" in command for command in project.processes()) > processes)
-        time.sleep(5)  # torchrun has started them: let them get to work
+        project.wait_for(lambda: sum("pipelines.train" in command for command in project.processes()) == processes)
+        time.sleep(5)  # they have been started: let them get to work
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mult.errors import UserError
 
-LAUNCHER = "MULT_LAUNCH"  # a command that starts the processes in place of torchrun on this host: `srun torchrun …`
+LAUNCHER = "MULT_LAUNCH"  # a command that starts a training's processes, also on other hosts: `srun torchrun …`
 UNTIL = "MULT_UNTIL"  # when what is at work should pause, in seconds since 1970
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
 CHECKPOINTS = STATE / "checkpoints"  # of trainings; see mult.training.checkpoint
@@ -31,6 +31,11 @@ def die_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def rank() -> int:
+    """This process's number among those of one training, from 0; 0 for one that is alone."""
+    return int(os.environ.get("RANK", "0")) if "WORLD_SIZE" in os.environ else 0
 
 
 def time_is_up() -> bool:

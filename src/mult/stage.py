@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from mult import word
 from mult.errors import Paused, UserError
 from mult.files import write_json
-from mult.process import STATE, alone, die_with_parent
+from mult.process import STATE, alone, die_with_parent, rank
 
 PAUSED = 75  # exit code: try again later
 WORK = STATE / "work"  # what each stage's last run did, for the summary of `mult repro`
@@ -20,21 +21,35 @@ WORK = STATE / "work"  # what each stage's last run did, for the summary of `mul
 def run(script: str, arguments: Sequence[str]) -> int:
     """Call ``pipelines.<script>.main`` with ``arguments`` as the only process at it; returns the exit code.
 
-    A user's mistake becomes one line on stderr and code 1. Of several processes that torchrun has started the first
-    holds the lock for all.
+    Of several processes that torchrun has started the first holds the lock for all.
     """
     die_with_parent()
-    first = os.environ.get("RANK", "0") == "0"
-    try:
+
+    def work() -> None:
         main = _main_of(script, arguments)
-        with alone("-".join([script, *arguments])) if first else nullcontext():
+        with alone("-".join([script, *arguments])) if rank() == 0 else nullcontext():
             main(*arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except Paused as pause:
-        print(pause, file=sys.stderr)
-        return PAUSED
+
+    return exit_code(work)
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Call ``work``; a user's mistake becomes one line on stderr and code 1, a pause one line and code 75.
+
+    One of several processes leaves the line to the process that has started them, and is silent where another's error
+    came first (mult.word).
+    """
+    try:
+        work()
+    except (UserError, Paused) as error:
+        paused = isinstance(error, Paused)
+        if word.leave(error) is None:
+            print(error if paused else f"error: {error}", file=sys.stderr)
+        return PAUSED if paused else 1
+    except Exception as error:
+        if word.leave(error) not in (None, rank()):
+            return 1
+        raise
     return 0
 
 
@@ -51,10 +66,13 @@ def _main_of(script: str, arguments: Sequence[str]) -> Callable[..., None]:
 
 @contextmanager
 def working(kind: str) -> Iterator[None]:
-    """Count the CPU time of the block as what the stage is for (``rendering``, ``training`` or ``scoring``)."""
+    """Count the CPU time of the block as what the stage is for (``rendering``, ``training`` or ``scoring``).
+
+    Of several processes the first one's.
+    """
     before = _cpu_seconds()
     yield
-    if name := os.environ.get("DVC_STAGE"):
+    if (name := os.environ.get("DVC_STAGE")) and rank() == 0:
         write_json(WORK / f"{name}.json", {"kind": kind, "cpu_s": round(_cpu_seconds() - before, 2)})
 
 

@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from mult.models.attention import VARIANTS
+from mult.models.block import FORMS
 from mult.models.cost import gmacs, parameters_m
 from mult.models.mult import MulT
 from mult.tasks import TASKS, outputs
@@ -87,6 +89,27 @@ def test_shared_with_one_task_computes_what_skip_does():
     skip.load_state_dict(shared.state_dict())
     image = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(shared.eval()(image), skip.eval()(image))
+
+
+@pytest.mark.parametrize("shared_stages", [[1, 2, 3, 4], [1, 3], []])
+@pytest.mark.parametrize("skip", ["none", "add", "concat"])
+@pytest.mark.parametrize("attention", [*VARIANTS, *FORMS])
+def test_a_loss_reaches_every_parameter(attention, skip, shared_stages):
+    """Processes that train together wait for the gradient of each."""
+    model = make(["depth", "normal"], attention=attention, skip=skip, shared_stages=shared_stages)
+    sum(p.square().mean() for p in model(torch.rand(1, 3, 32, 32)).values()).backward()
+    assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_a_backbone_whose_maps_lie_side_by_side_says_when_some_of_it_is_idle():
+    encoder = {"name": "hrnet_w18_small", "pretrained": False, "coordinates": False, "options": {}}
+
+    def idle(attention):
+        return MulT(outputs(["depth"], 18), 32, encoder, DECODER | {"attention": attention}, 0).encoder.idle
+
+    assert idle("self")
+    assert not idle("shared")
+    assert not make(attention="self").encoder.idle
 
 
 def test_the_encoder_learns_as_well():

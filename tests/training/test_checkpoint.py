@@ -93,18 +93,20 @@ def test_a_parameter_without_a_gradient_does_not_matter(tmp_path):
     folder = write_domain(tmp_path / "noise")
     data = {split: open_split(folder, split) for split in ("train", "val")}
 
-    def uniform(**options):  # no map reads the skip, so the encoder's finer norms are trained by nothing
-        return train(make(["depth"], attention="uniform", skip="none"), job(data, "depth"), CPU, **options)
+    def idle(**options):
+        model = make(["depth"])
+        model.idle = torch.nn.Parameter(torch.ones(3))
+        return train(model, job(data, "depth"), CPU, **options)
 
     class Kept(Checkpoints):
         def save(self, step, state):
             if step == 3:
                 super().save(step, state)
 
-    expected = uniform(checkpoints=Kept(tmp_path / "kept", 0.0))
+    expected = idle(checkpoints=Kept(tmp_path / "kept", 0.0))
     newest = Checkpoints(tmp_path / "kept", 0.0).newest()
     assert newest["state"]["step"] == 3
-    assert_equal(uniform(start=newest["state"]).weights, expected.weights)
+    assert_equal(idle(start=newest["state"]).weights, expected.weights)
 
 
 def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
@@ -125,6 +127,35 @@ def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
     assert checkpoints.newest() is None
     checkpoints.remove()
     assert not checkpoints.folder.parent.exists()
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / ".step-00000003.pt.abcdef").write_bytes(b"a part")
+    Checkpoints(kept, 0.0).save(4, {"step": 4})
+    assert sorted(path.name for path in kept.glob("*step-*")) == ["step-00000004.json", "step-00000004.pt"]
+
+
+def test_what_another_process_is_writing_lives(tmp_path):
+    """Others wait in the middle of writing; the second of them had begun while the first was at it."""
+    code = (
+        "import sys; from pathlib import Path; from mult.training.checkpoint import Checkpoints\n"
+        "class Slow:\n"
+        "    def __reduce__(self): print('writing', flush=True); sys.stdin.readline(); return (int, ())\n"
+        "Checkpoints(Path(sys.argv[1]), 0.0).save(int(sys.argv[2]), {'slow': Slow()})"
+    )
+    others = []
+    for step in ("2", "3"):
+        command = [sys.executable, "-c", code, str(tmp_path), step]
+        others.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert others[-1].stdout.readline() == "writing\n"
+    assert len(list(tmp_path.glob(".step-*"))) == 2
+    for step, other in ((4, others[0]), (5, others[1])):
+        Checkpoints(tmp_path, 0.0).save(step, {"step": step})
+        other.communicate("go on\n")
+        assert other.returncode == 0
+    assert not list(tmp_path.glob(".step-*"))
 
 
 def test_the_fingerprint_knows_settings_and_code(tmp_path):

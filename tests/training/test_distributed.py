@@ -10,12 +10,17 @@ import torch
 
 from mult.data.store import open_split
 from mult.errors import UserError
+from mult.launch import launch
+from mult.process import LAUNCHER
 from mult.training.checkpoint import Checkpoints
 from mult.training.distributed import World, device_of, joined, must_launch
 from mult.training.trainer import train
 from tests.conftest import ROOT, write_domain
+from tests.models.test_mult import TINY, make
 from tests.training.test_trainer import CPU, HARDWARE, exact, job
 
+# Where nothing joins the skip to the streams, these read no map of the encoder but the coarsest.
+SKIPLESS = ("self", "uniform", "bias_only", "reference", "joint", "mixture")
 SETTINGS = {"steps": 6, "validate_every": 3, "best_by": "loss"}
 STOP = 4  # steps after which a training that is to be gone on with ends
 
@@ -48,6 +53,13 @@ def model():
     return exact("semseg", "depth", "normal")
 
 
+def skipless(folder, attention, hardware=HARDWARE):
+    """What ``train`` wants for a small training of a variant without a skip."""
+    data = {split: open_split(folder, split) for split in ("train", "val")}
+    model = make(("depth", "normal"), options=TINY | {"drop_path_rate": 0.0}, attention=attention, skip="none")
+    return model.double(), job(data, "depth", "normal", hardware=hardware, steps=3, validate_every=3)
+
+
 def main(folder: str, out: str, balancing: str, shard: str, kept: str) -> None:
     """One of the processes."""
     part = 0 if balancing == "geometric_mean" else 1
@@ -61,9 +73,18 @@ def main(folder: str, out: str, balancing: str, shard: str, kept: str) -> None:
         torch.save({"weights": trained.weights, "rows": trained.history.rows}, out)
 
 
+def variants(folder: str, out: str) -> None:
+    """One of the processes that train each variant without a skip."""
+    hardware = HARDWARE.model_copy(update={"processes": 2})
+    with joined(hardware) as (world, device):
+        trained = {name: train(*skipless(folder, name, hardware), device, world) for name in SKIPLESS}
+    if world.first:
+        torch.save({name: {"weights": of.weights, "rows": of.history.rows} for name, of in trained.items()}, out)
+
+
 def two(folder, out, balancing="fixed", shard="whole", kept="") -> dict:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["tests.training.test_distributed", *map(str, (folder, out, balancing, shard, kept))]
+    command += ["tests.training.test_distributed", "main", *map(str, (folder, out, balancing, shard, kept))]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return torch.load(out)
@@ -98,6 +119,26 @@ def test_two_processes_go_on_where_one_was_killed(folder, tmp_path, shard):
     assert_close(found, train(model(), work(folder), CPU))
 
 
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """The noise, and each variant without a skip as two processes have trained it; started as a stage starts them."""
+    place = tmp_path_factory.mktemp("skipless")
+    folder = write_domain(place / "noise")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        patch.delenv(LAUNCHER, raising=False)
+        launch("tests.training.test_distributed", ["variants", str(folder), "out.pt"], 2)
+    return folder, torch.load(place / "out.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", SKIPLESS)
+def test_two_processes_train_variants_that_read_one_map_of_the_encoder(of_two, attention):
+    folder, found = of_two
+    assert_close(found[attention], train(*skipless(folder, attention), CPU))
+
+
 def test_another_number_of_processes_than_asked_for_is_an_error(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert must_launch(2)
@@ -123,4 +164,4 @@ def test_alone_there_is_one_process(monkeypatch):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"main": main, "variants": variants}[sys.argv[1]](*sys.argv[2:])

@@ -95,6 +95,11 @@ class Block(nn.Module):
         self.mlp = TaskMlp(tasks, width, mlp_ratio, (*seed, "mlp")) if form.mlp else None
         self.drop_path = DropPath(drop_path)
 
+    @property
+    def reads_skip(self) -> bool:
+        """Whether the encoder's map enters the attention or the values."""
+        return self.form.values_see_skip or "skip" in self.maps.variant.reads
+
     def forward(
         self,
         x: Tensor,

@@ -69,6 +69,11 @@ class Stage(nn.Module):
             )
         )
 
+    @property
+    def reads_skip(self) -> bool:
+        """Whether anything is made from the encoder's map here, beyond its size."""
+        return self.skip != "none" or any(block.reads_skip for block in self.blocks)
+
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Streams (T, B, H, W, C) and the encoder's map (B, H, W, C) to streams."""
         if self.recompute and self.training:
@@ -140,6 +145,12 @@ class Decoders(nn.Module):
             {t: seeded((seed, "head", t), nn.Linear, widths[-1], count) for t, count in channels.items()}
         )
         self.dropout = nn.Dropout2d(options["dropout"])
+
+    @property
+    def unread(self) -> list[int]:
+        """The encoder's maps, finest 0, of which nothing but the size is read; the streams begin as the coarsest."""
+        coarsest = len(self.stages) - 1
+        return [coarsest - depth for depth, stage in enumerate(self.stages) if depth and not stage.reads_skip]
 
     def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
         """``maps``: (B, H, W, C), finest first. Returns (B, channels, H, W) a task at the finest map's size."""

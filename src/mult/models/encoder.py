@@ -1,6 +1,6 @@
 """The encoder: any timm backbone with a pyramid of features."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ class Encoder(nn.Module):
     Attributes:
         widths: channels of the four maps, finest first.
         strides: image pixels a map's cell, finest first (4, 8, 16, 32 for Swin).
+        idle: whether the backbone has weights that no loss reaches.
     """
 
     def __init__(self, name: str, image_size: int, pretrained: bool | str, coordinates: bool, **options):
@@ -52,12 +53,20 @@ class Encoder(nn.Module):
         self.widths = tuple(self.body.feature_info.channels()[-4:])
         self.strides = tuple(self.body.feature_info.reduction()[-4:])
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.widths)
+        self.idle = False
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] to four maps (B, H/s, W/s, C), finest first. Any H and W: padded up to a stride."""
         return [self.finish(level, x) for level, x in enumerate(self.body(self.prepare(images))[-4:])]
+
+    def leave_out(self, levels: Collection[int]) -> None:
+        """Have no norm for maps of which nothing but the size is read, finest 0: no loss would reach it."""
+        for level in levels:
+            self.norms[level] = nn.Identity()
+        # HRNet makes its maps side by side, each by weights of its own; elsewhere a map is made from the finer one.
+        self.idle = bool(levels) and hasattr(self.body, "incre_modules")
 
     def prepare(self, images: Tensor) -> Tensor:
         """What the backbone sees: normalised, padded up to a stride, with coordinates if they are asked for."""

@@ -21,6 +21,7 @@ class MulT(nn.Module):
             raise UserError(f"scale.decoder.head_width: {decoder['head_width']} does not divide the width {bad[0]}")
         heads = [width // decoder["head_width"] for width in self.encoder.widths]
         self.decoders = Decoders(channels, self.encoder.widths, heads, decoder["window"], decoder, seed)
+        self.encoder.leave_out(self.decoders.unread)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in [0, 1] to (B, channels, H, W) a task."""

@@ -2,24 +2,27 @@
 
     .mult/checkpoints/<run>/<fingerprint>/step-00000045.pt     torch.save of plain containers and tensors
     .mult/checkpoints/<run>/<fingerprint>/step-00000045.json   its digest, written after it
+    .mult/checkpoints/<run>/<fingerprint>/lock                 held, with others, by whoever writes
 
 They are no output of a DVC stage: `persist` would hand a training the weights of other parameters. The fingerprint
 covers parameters, data and code, so a training finds only checkpoints of itself; it removes them when it has ended.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mult.files import atomic, read_json, sha256, write_json
-from mult.process import CHECKPOINTS
+from mult.process import CHECKPOINTS, rank
 
 FOLDER = CHECKPOINTS
 KEPT = 2  # the newest ones: the last may turn out to be damaged
@@ -40,9 +43,10 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Keep what is needed to go on after ``step`` steps; older ones but one go."""
         path = self.folder / f"step-{step:08d}.pt"
-        with atomic(path) as file:
-            torch.save(state, file)
-        write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
+        with self._writing():
+            with atomic(path) as file:
+                torch.save(state, file)
+            write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
         paths = self._paths()
         ahead = [p for p in paths if int(p.stem[5:]) > step]  # damaged ones, which this training has gone back behind
         for old in ahead + [p for p in paths if p not in ahead][KEPT:]:
@@ -59,12 +63,25 @@ class Checkpoints:
                 complaint = "its digest is not the one written with it"
             except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
                 complaint = type(error).__name__
-            print(f"warning: {path}: damaged ({complaint}); an older one is tried", file=sys.stderr)
+            if rank() == 0:  # the others see the same
+                print(f"warning: {path}: damaged ({complaint}); an older one is tried", file=sys.stderr)
         return None
 
     def remove(self) -> None:
         """Forget all of them, those of other fingerprints of the run as well: it has been trained."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Remove what processes that were killed had begun to write, if no other process writes here meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "lock", "a") as lock:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for begun in self.folder.glob(".step-*"):
+                    begun.unlink(missing_ok=True)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)

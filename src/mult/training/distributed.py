@@ -1,26 +1,22 @@
-"""Several processes at one training: torchrun starts them, PyTorch joins their gradients.
+"""Several processes at one training: mult.launch or torchrun starts them, PyTorch joins their gradients.
 
 ``hardware.processes`` is how many there must be. Fewer or more are an error: N processes that do not know of each other
 would be N trainings in one folder.
 """
 
 import os
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mult.errors import Paused, UserError
+from mult import word
+from mult.errors import UserError
 from mult.params import Hardware
-from mult.process import LAUNCHER, die_with_parent, time_is_up
 
 DIVIDED_ALONE = 100_000  # weights from which on a block is gathered and divided by itself
 PATIENCE = timedelta(minutes=30)  # for a process that validates or writes while the others wait
@@ -99,28 +95,6 @@ def must_launch(processes: int) -> bool:
     return False
 
 
-def launch(module: str, arguments: Sequence[str], processes: int) -> None:
-    """Run ``python -m module arguments`` in ``processes`` processes of this host, or as ``MULT_LAUNCH`` says.
-
-    Raises:
-        UserError: one of them failed; what it said is on stderr already.
-    """
-    own = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    given = os.environ.get(LAUNCHER)
-    command = [*(shlex.split(given) if given else own), "-m", module, *arguments]
-    die = partial(die_with_parent, os.getpid())
-    # No thread count of torchrun's own choosing, and no word about it.
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ
-    try:
-        code = subprocess.run(command, env=environment, preexec_fn=die).returncode
-    except OSError as error:
-        raise UserError(f"{LAUNCHER}: {command[0]}: {error.strerror}; name a program that starts processes") from None
-    if code:
-        if time_is_up():
-            raise Paused(f"{module} {' '.join(arguments)}: paused")
-        raise UserError(f"{module} {' '.join(arguments)}: one of {processes} processes failed; see above")
-
-
 @contextmanager
 def joined(hardware: Hardware) -> Iterator[tuple[World, torch.device]]:
     """This process's place among the others, and its device."""
@@ -138,6 +112,9 @@ def joined(hardware: Hardware) -> Iterator[tuple[World, torch.device]]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield world, device
+    except Exception as error:
+        word.leave(error)  # before the others lose this one, and say so
+        raise
     finally:
         dist.destroy_process_group()
 
@@ -146,7 +123,10 @@ def join(model: nn.Module, world: World, device: torch.device) -> nn.Module:
     """``model`` with its gradients averaged over the processes after each backward pass; itself where it is alone."""
     if world.size == 1:
         return model
-    return nn.parallel.DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+    idle = any(getattr(module, "idle", False) for module in model.modules())  # see mult.models.encoder
+    return nn.parallel.DistributedDataParallel(
+        model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=idle
+    )
 
 
 def divide(model: nn.Module) -> None:

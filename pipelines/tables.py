@@ -16,6 +16,7 @@ from mult.reports import tables
 
 SECTIONS = {
     "ablation": "With and without shared attention",
+    "probes": "What trained models owe to their attention maps",
     "six_task": "Six tasks at once",
     "task_count": "Four, five and six tasks",
     "affinity": "Which task helps which",

@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from mult.params import load
-from mult.runs import names
+from mult.runs import names, probed
 from tests.conftest import ROOT
 
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
@@ -43,6 +43,8 @@ def test_every_run_is_trained_and_scored(stages):
     for run in names(load(ROOT / "params.yaml")):
         files = ["run.json", "scores.json"] if run.startswith("tuned-") else ["model.safetensors", "scores.json"]
         assert {f"runs/{run}/{file}" for file in ("model.json", "errors.csv", *files)} <= outs
+    for run in probed(load(ROOT / "params.yaml")):
+        assert {f"runs/{run}/probes.csv", f"runs/{run}/probe.json"} <= outs
 
 
 def imported(module: str) -> set[str]:
@@ -65,9 +67,11 @@ def imported(module: str) -> set[str]:
         ("pipelines.fine_tune", "fine_tune_six@shared-0", set()),
         ("pipelines.ablation", "ablation", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.tables", "tables", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
+        ("pipelines.probe", "probe@shared-0", TRAINED_BY),
         ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
         ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
+        ("pipelines.probes", "probes", {"src/mult/runs.py"}),
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stages, module, stage, exempt):

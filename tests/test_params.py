@@ -7,7 +7,7 @@ import pytest
 from mult.errors import UserError
 from mult.params import load
 from mult.repro import choose_scale
-from mult.runs import names, resolve
+from mult.runs import names, probed, resolve
 from tests.conftest import ROOT
 
 # Whatever scale the project stands at.
@@ -62,6 +62,8 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ("single: [0],", "single: [0, 0],", r"seeds\.single: \[0, 0\] names a seed twice"),
         ("pair: [0],", "pair: [],", r"seeds\.pair: \[\]: .*at least 1 item"),
         ("six: [0, 1]", "six: [-1]", r"seeds\.six\.0: -1: .*greater than or equal to 0"),
+        ("probe: [0]}", "probe: [7]}", r"seeds\.probe: 7 is none of seeds\.six"),
+        ("probe_images: 8", "probe_images: 1", r"smoke\.probe_images: 1: .*greater than or equal to 2"),
         ("loss: rotate", "loss: cross_entropy", r"losses\.depth\.loss: 'cross_entropy': .* for semseg"),
         ("image_size: 32", "image_size: 50", r"image_size: 50 is no multiple of 32"),
         ("  drawn:", "  single:", r"variants: 'single' has a meaning in the tables"),
@@ -143,3 +145,22 @@ def test_variants_of_a_scale_differ_in_the_map_alone(tmp_path):
         decoders += [resolve(settings, name).decoder for name in ("single-depth-s0", "pair-depth+normal-s0")]
         assert len({tuple(sorted((k, str(v)) for k, v in d.items() if k != "attention")) for d in decoders}) == 1
         assert resolve(settings, "mult-drawn-s0").decoder["skip"] == "none"
+
+
+def test_a_run_has_the_task_that_leads_it(settings):
+    led = settings.pair.model_copy(update={"attention": "reference", "reference": "normal"})
+    settings = settings.model_copy(update={"pair": led})
+    assert resolve(settings, "pair-depth+normal-s0").reference == "normal"
+    with pytest.raises(UserError) as error:
+        resolve(settings, "pair-semseg+depth-s0")
+    assert str(error.value) == (
+        "run 'pair-semseg+depth-s0': reference: normal leads reference, but is none of the run's tasks semseg, depth; "
+        "name one of these in params.yaml"
+    )
+
+
+def test_every_probed_run_is_trained(tmp_path):
+    for scale in ("smoke", "laptop", "gpu", "paper"):
+        settings = loaded(tmp_path, TEXT.replace("scale: *laptop", f"scale: *{scale}"))
+        assert set(probed(settings)) <= set(names(settings))
+        assert {name[5:].rpartition("-")[0] for name in probed(settings)} == settings.variants.keys()

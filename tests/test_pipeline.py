@@ -11,7 +11,7 @@ import pytest
 from mult.evaluation.results import COLUMNS, load_results
 from mult.files import read_json, sha256
 from mult.params import load
-from mult.runs import names
+from mult.runs import names, probed
 from mult.tasks import TASKS
 from pipelines.tables import SECTIONS
 from tests.project import Project, copy_project
@@ -67,6 +67,11 @@ def test_the_tables_are_filled(project):
     assert list(pd.read_csv(tables / "task_count.csv")["tasks"]) == [4, 5, 6]
     assert pd.read_csv(tables / "cost.csv")["params_m"].gt(0).all()
     assert pd.read_csv(tables / "trivial.csv").notna().all(axis=None)
+    probes = pd.read_csv(tables / "probes.csv")
+    assert list(dict.fromkeys(probes["variant"])) == list(settings.variants)
+    taken = probes[probes["probe"] == "without depth"].set_index("variant")
+    assert taken.loc[["self", "skip", "shared", "drawn"], ["normal same", "edges same"]].all(axis=None)
+    assert not taken["depth same"].any()
     page = (project.folder / "reports" / "README.md").read_text()
     for name in SECTIONS:
         assert (tables / f"{name}.md").read_text().strip() in page
@@ -74,18 +79,22 @@ def test_the_tables_are_filled(project):
 
 def test_mlflow_knows_every_training_and_every_score(project):
     runs = project.current_runs().values()
-    wanted = names(load(project.folder / "params.yaml"))
+    settings = load(project.folder / "params.yaml")
+    wanted = names(settings)
     scored = [f"score {name}" for name in wanted if not name.startswith("tuned-")]  # the tuned are scored as they end
-    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored])
+    told = [f"probe {name}" for name in probed(settings)]
+    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored, *told])
     assert {r.info.status for r in runs} == {"FINISHED"}
     by_name = {r.info.run_name: r for r in runs}
     trained = by_name["mult-shared-s0"]
     assert trained.info.run_id == project.mlflow_ids()["mult-shared-s0"]
     assert {"study", "tasks", "attention", "reference", "seed", "dvc.stage"} <= set(trained.data.tags)
-    for key in [*trained.data.metrics, *by_name["score mult-shared-s0"].data.metrics]:
-        assert key.count("/") == 1, key
+    for run in (trained, by_name["score mult-shared-s0"], by_name["probe mult-shared-s0"]):
+        for key in run.data.metrics:
+            assert key.count("/") == 1, key
     assert "val/depth_rmse" in trained.data.metrics
     assert "doom/normal_mean_deg" in by_name["score mult-shared-s0"].data.metrics
+    assert by_name["probe mult-shared-s0"].data.metrics["without-depth/normal_percent"] == 0
     assert trained.inputs.dataset_inputs[0].dataset.name == "rooms-home"
 
 

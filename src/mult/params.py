@@ -279,6 +279,7 @@ class Seeds(Section):
     control: Annotated[list[Seed], Field(min_length=1)]
     balancing: Annotated[list[Seed], Field(min_length=1)]
     fine_tune: Annotated[list[Seed], Field(min_length=1)]
+    probe: Annotated[list[Seed], Field(min_length=1)]
 
     @field_validator("*")
     @classmethod
@@ -305,6 +306,7 @@ class Scale(Section):
     hardware: Hardware
     balancings: list[Method]
     score_batch: PositiveInt
+    probe_images: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
     def _fits(self) -> "Scale":
@@ -331,6 +333,8 @@ class Scale(Section):
         for study in ("single", "six"):
             if missing := set(self.seeds.fine_tune) - set(getattr(self.seeds, study)):
                 raise ValueError(f"seeds.fine_tune: {min(missing)} is none of seeds.{study}, whose runs are tuned")
+        if missing := set(self.seeds.probe) - set(self.seeds.six):
+            raise ValueError(f"seeds.probe: {min(missing)} is none of seeds.six, whose runs are probed")
         if self.training.warmup_steps >= self.training.steps:
             raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
         if self.hardware.shard and self.training.ema:

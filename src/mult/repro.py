@@ -23,7 +23,7 @@ from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
 from mult.params import Hardware, load
 from mult.process import LAUNCHER, STATE, UNTIL, alone, time_is_up
-from mult.runs import names
+from mult.runs import names, probed
 from mult.stage import PAUSED, WORK
 
 TAIL_LINES = 12  # of a failed stage's log
@@ -190,7 +190,7 @@ def repro(
             from mult.evaluation.results import run_ids  # late: pandas
             from mult.tracking import mark_current
 
-            mark_current(run_ids(names(settings)), scale.name)
+            mark_current(run_ids(names(settings), probed(settings)), scale.name)
         paused = time_is_up() and not failed and bool(skipped)
         _summary(graph, failed, skipped, time.perf_counter() - began, engine, paused)
         return 1 if failed else PAUSED if paused else 0

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mult.errors import UserError
-from mult.params import Consistency, Params
+from mult.params import LED, Changes, Consistency, Params
 
 CONSTANTS = ("constant", "constant-mean", "constant-pixel")  # runs without a network; see mult.models.constant
 
@@ -65,11 +65,17 @@ def names(params: Params) -> list[str]:
     ]
 
 
+def probed(params: Params) -> list[str]:
+    """The runs whose attention maps are probed when they are trained (mult.evaluation.probes)."""
+    return [f"mult-{variant}-s{seed}" for variant in params.variants for seed in params.scale.seeds.probe]
+
+
 def resolve(params: Params, name: str) -> Run:
     """Settings of the run called ``name``.
 
     Raises:
-        UserError: the name is not one that params.yaml's tasks, pairs and variants make.
+        UserError: the name is not one that params.yaml's tasks, pairs and variants make, or the run lacks the task
+            that is to lead it.
     """
     if name.startswith("tuned-"):
         raise UserError(f"run {name!r}: tuned runs are made from trained ones: python -m pipelines fine_tune NAME")
@@ -98,6 +104,7 @@ def resolve(params: Params, name: str) -> Run:
     own = {"single": params.single, "pair": params.pair, "set": params.pair, "control": params.controls.get(what)}
     changes = own.get(kind) or params.variants[params.balancing if kind == "balance" else what]
     tasks = tuple(what.split("+")) if kind in ("single", "pair", "set") else tuple(params.tasks)
+    _must_train_its_leader(name, changes, tasks)
     method = what if kind == "balance" else changes.balancing or params.scale.training.balancing
     return Run(
         name=name,
@@ -111,6 +118,14 @@ def resolve(params: Params, name: str) -> Run:
         decoder=params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True, exclude={"balancing"}),
         balancing=method if len(tasks) > 1 else "fixed",
     )
+
+
+def _must_train_its_leader(name: str, changes: Changes, tasks: tuple[str, ...]) -> None:
+    if changes.attention in LED and changes.reference not in tasks:
+        raise UserError(
+            f"run {name!r}: reference: {changes.reference} leads {changes.attention}, but is none of the run's tasks "
+            f"{', '.join(tasks)}; name one of these in params.yaml"
+        )
 
 
 def _baseline(params: Params, name: str) -> Run:

@@ -4,7 +4,7 @@ import pytest
 from mult.evaluation.affinity import affinity_matrix
 from mult.evaluation.compare import gain, main_figures, paired_gains
 from mult.evaluation.results import COLUMNS
-from mult.evaluation.studies import cost, cross_domain, half_width, six_task, task_count, trivial
+from mult.evaluation.studies import cost, cross_domain, flows, half_width, probes, six_task, task_count, trivial
 from mult.tasks import TASKS
 
 
@@ -47,6 +47,7 @@ def test_gains_have_the_paper_s_sign():
     assert gain(0.6, 0.5, "depth") == pytest.approx(-20)
     assert gain(0.6, 0.5, "semseg") == pytest.approx(20)
     assert pd.isna(gain(0.6, 0.0, "semseg"))
+    assert str(gain(0.5, 0.5, "depth")) == "0.0", "and nothing has no sign"
 
 
 def test_affinity_rows_are_evaluated_tasks_and_columns_partners(results):
@@ -114,3 +115,34 @@ def test_cross_domain_table(results):
     assert table.loc[("away", "semseg"), "self drop"] == pytest.approx(-100)
     assert table.loc[("home", "depth"), "self drop"] == 0
     assert pd.isna(table.loc[("away", "depth"), "self gain"]), "no one-task model was scored there"
+
+
+def probed(run, changes):
+    """Rows of a probes.csv: ``changes`` of each probe a task, in percent; the model as it is scores 2."""
+    return pd.DataFrame(
+        [
+            (run, probe, task, 2 * (1 - of.get(task, 0) / 100), of.get(task, 0.0), task not in of)
+            for probe, of in ({"none": {}} | changes).items()
+            for task in TASKS
+        ],
+        columns=["run", "probe", "task", "value", "change", "same"],
+    )
+
+
+def test_probes_table_and_what_flows():
+    rows = pd.concat(
+        [
+            probed("mult-shared-s0", {"uniform": {"depth": -4.0}, "without depth": {"depth": -50.0}}),
+            probed("mult-shared-s1", {"uniform": {}, "without depth": {"depth": -60.0}}),
+            probed("mult-joint-s0", {"without depth": {"depth": -50.0, "edges": 0.0}, "uniform": {"edges": 1.0}}),
+        ]
+    )
+    table = probes(rows).set_index(["variant", "probe"])
+    assert list(table.index) == [
+        ("shared", "none"), ("shared", "uniform"), ("shared", "without depth"), ("joint", "none"),
+        ("joint", "without depth"), ("joint", "uniform"),
+    ]  # fmt: skip
+    row = table.loc[("shared", "uniform")]
+    assert (row["depth %"], row["depth"], row["edges %"], row["seeds"]) == pytest.approx((-2, 2.04, 0, 2))
+    assert (row["depth same"], row["edges same"]) == (False, True)
+    assert flows(rows) == {"shared": (0, 10), "joint": (1, 5)}, "predictions that move count, not figures"

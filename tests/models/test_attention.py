@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mult import params
+from mult.errors import UserError
 from mult.models.attention import VARIANTS, AttentionMaps, apply_detached, apply_maps
 from mult.models.block import FORMS, DropPath
 from mult.models.windows import Windows
@@ -145,3 +146,9 @@ def test_drop_path_keeps_the_mean_and_drops_whole_images_of_a_task():
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])
     assert out.mean().item() == pytest.approx(1, abs=0.05)
     assert torch.equal(drop.eval()(torch.ones(1, 2, 3, 4), 2), torch.ones(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("kind", [name for name, variant in VARIANTS.items() if variant.needs_reference])
+def test_a_reference_that_is_no_task_is_named(kind):
+    with pytest.raises(UserError, match=r"^reference: b is none of the tasks a, c; name one of these$"):
+        maps_of(kind, ("a", "c"))

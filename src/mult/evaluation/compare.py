@@ -30,8 +30,8 @@ def gain(value: float, base: float, task: str) -> float:
     """
     if base == 0:
         return float("nan")
-    change = 100 * (value - base) / abs(base)
-    return change if TASKS[task].higher_is_better else -change
+    better = value - base if TASKS[task].higher_is_better else base - value
+    return 100 * better / abs(base)
 
 
 def paired_gains(rows: pd.DataFrame, run: str, base: str) -> pd.DataFrame:

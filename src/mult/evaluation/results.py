@@ -31,10 +31,26 @@ def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def run_ids(names: Iterable[str], folder: Path = Path("runs")) -> set[str]:
-    """MLflow ids of the trainings and the scorings that the runs called ``names`` come from."""
-    files = ("run.json", "evaluation.json")
-    return {read_json(folder / name / file)["mlflow_run_id"] for name in names for file in files}
+def run_ids(names: Iterable[str], probed: Iterable[str], folder: Path = Path("runs")) -> set[str]:
+    """MLflow ids of the trainings and scorings of the runs called ``names``, and of the probing of ``probed``."""
+    files = [(name, file) for name in names for file in ("run.json", "evaluation.json")]
+    files += [(name, "probe.json") for name in probed]
+    return {read_json(folder / name / file)["mlflow_run_id"] for name, file in files}
+
+
+def load_probes(names: Iterable[str], folder: Path = Path("runs")) -> pd.DataFrame:
+    """Rows of the probes.csv of the runs called ``names``, with their ``run`` and ``n_images``.
+
+    Raises:
+        UserError: a run has not been probed.
+    """
+    tables = []
+    for name in names:
+        if not (folder / name / "probes.csv").is_file():
+            raise UserError(f"{folder / name}: probes.csv is missing; `make repro` probes every run that is to be")
+        n_images = read_json(folder / name / "probe.json")["n_images"]
+        tables.append(pd.read_csv(folder / name / "probes.csv").assign(run=name, n_images=n_images))
+    return pd.concat(tables, ignore_index=True)
 
 
 def load_results(path: Path | str = "reports/results.csv") -> pd.DataFrame:

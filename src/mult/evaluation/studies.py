@@ -148,6 +148,30 @@ def tuned(results: pd.DataFrame, home: str) -> pd.DataFrame:
     return pd.concat([results[(results["study"] == "constant") | at_home], after], ignore_index=True)
 
 
+def probes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Main metric a task and its change in % by each probe of each variant, means over seeds; from ``load_probes``.
+
+    Columns: variant, probe, one a task, ``<task> %`` a task, ``<task> same`` a task (whether no prediction of any seed
+    has changed by a bit), seeds.
+    """
+    table = []
+    for (stem, probe), group in rows.groupby([without_seed(rows), "probe"], sort=False):
+        of_task = group.groupby("task").agg({"value": "mean", "change": "mean", "same": "all"}).loc[list(TASKS)]
+        row = {"variant": stem.removeprefix("mult-"), "probe": probe}
+        row |= {task: of_task.loc[task, "value"] for task in TASKS}
+        row |= {f"{task} %": of_task.loc[task, "change"] for task in TASKS}
+        row |= {f"{task} same": bool(of_task.loc[task, "same"]) for task in TASKS}
+        table.append(row | {"seeds": group["run"].nunique()})
+    return pd.DataFrame(table)
+
+
+def flows(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Of each variant: how often taking a task's stream away moved another task's predictions, and of how many."""
+    others = rows[rows["probe"].str.startswith("without ") & (rows["probe"] != "without " + rows["task"])]
+    moved = (~others["same"]).groupby(without_seed(others).str.removeprefix("mult-"), sort=False)
+    return {variant: (int(cells.sum()), len(cells)) for variant, cells in moved}
+
+
 def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
     """Main metric on every domain: trivial, one-task and six-task models; the drop from ``home``; gains over one-task.
 

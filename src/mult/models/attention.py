@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mult.errors import UserError
 from mult.models.stacked import STD, TaskLinear, TaskNorm
 from mult.seeding import torch_seed
 
@@ -103,6 +104,8 @@ class AttentionMaps(nn.Module):
     ):
         super().__init__()
         self.variant, self.heads, self.scale = variant, heads, (width // heads) ** -0.5
+        if variant.needs_reference and reference not in tasks:
+            raise UserError(f"reference: {reference} is none of the tasks {', '.join(tasks)}; name one of these")
         self.reference = list(tasks).index(reference) if variant.needs_reference else None
         owners = list(tasks) if variant.owner == "task" else ["all"]
         inputs = {"reference+skip": 2, "streams": len(tasks), "none": 0}.get(variant.reads, 1) * width
@@ -152,9 +155,7 @@ class AttentionMaps(nn.Module):
     def _finish(self, scores: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
         if self.bias is not None:
             scores = scores + self.bias(shape)
-        if mask is not None:
-            scores = (scores.unflatten(1, (-1, len(mask))) + mask[:, None]).flatten(1, 2)
-        attention = scores.softmax(-1)
+        attention = masked_softmax(scores, mask)
         if self.mixture is not None:
             attention = torch.tensordot(self.mixture.softmax(-1), attention, 1)
         return attention
@@ -192,6 +193,13 @@ class AttentionMaps(nn.Module):
         small = self.down(x, norm=norm)
         low = small.shape[-1] // 2
         return self.query(small[..., :low]), self.key(small[..., low:])
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Scores (G, M, h, N, N) to rows that sum to one; ``mask``: (windows of one image, N, N), added before."""
+    if mask is not None:
+        scores = (scores.unflatten(1, (-1, len(mask))) + mask[:, None]).flatten(1, 2)
+    return scores.softmax(-1)
 
 
 def _own_share_logit(tasks: int) -> float:

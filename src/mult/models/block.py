@@ -4,7 +4,7 @@ The paper's T1 is the block whose variant is ``self``, with an MLP; its T2 is th
 drawn without one. The released heads DEA1 to DEA4 are two such blocks as well; see ``FORMS``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from mult.models.attention import VARIANTS, AttentionMaps, apply_detached, apply_maps
 from mult.models.stacked import TaskLinear, TaskMlp, TaskNorm, together
+
+# A block's map (G, M, h, N, N), its mask and the number of images that M is of, to the map that is applied instead.
+MapChange = Callable[[Tensor, Tensor | None, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Block(nn.Module):
         self.out = TaskLinear(tasks, width, width, (*seed, "out"))
         self.mlp = TaskMlp(tasks, width, mlp_ratio, (*seed, "mlp")) if form.mlp else None
         self.drop_path = DropPath(drop_path)
+        self.change_map: MapChange | None = None  # while a trained model is probed; see mult.evaluation.probes
 
     @property
     def reads_skip(self) -> bool:
@@ -127,6 +131,8 @@ class Block(nn.Module):
             attention = self.maps(normed, norm, skip, shape, mask, real)
             common = skip.flatten(0, 1) if self.form.values_see_skip else None
             values = self.value(normed.flatten(1, 2), common, norm)
+        if self.change_map is not None:
+            attention = self.change_map(attention, mask, images)
         values = values.unflatten(1, x.shape[1:3])
         if self.maps.variant.detached:
             mixed = apply_detached(attention, values, self.maps.reference)

@@ -1,4 +1,6 @@
-"""The 6 x 6 table of which task helps which: reports/tables/affinity.csv and .md.
+"""Which task helps which, 6 x 6, by two-task models and by what six-task trainings record in passing.
+
+reports/tables/affinity.csv and .md, affinity_cheap.csv (every matrix, a row a cell) and affinity_agreement.csv.
 
 python -m pipelines affinity
 """
@@ -6,33 +8,131 @@ python -m pipelines affinity
 import pandas as pd
 
 from mult import params
-from mult.evaluation.affinity import affinity_matrix
+from mult.evaluation.affinity import (
+    agreements,
+    both_ways,
+    given_and_received,
+    matrix,
+    measured,
+    over_seeds,
+    recorded,
+)
 from mult.evaluation.results import load_results
 from mult.reports import tables
 from mult.tasks import TASKS
 
+MEASURES = {"cosine": "Cosine of the gradients", "tag": "Lookahead affinity (TAG)"}
+
 
 def main() -> None:
-    scale = params.load().scale
-    results = load_results()
-    matrix = affinity_matrix(results, scale.train_domain).add_prefix("with ").add_suffix(" %")
-    table = matrix.rename_axis("on").reset_index()
+    settings = params.load()
+    scale = settings.scale
+    gains = over_seeds(measured(load_results(), scale.train_domain))
+    cheap = {
+        (measure, variant): over_seeds(recorded({s: f"mult-{variant}-s{s}" for s in scale.seeds.six}, measure))
+        for measure in MEASURES
+        for variant in settings.variants
+    }
+    every = {("gain", "pair"): gains} | cheap
+    cells = [of.assign(measure=measure, variant=variant) for (measure, variant), of in every.items()]
+    tables.write_csv("affinity_cheap", pd.concat(cells)[["measure", "variant", *gains.columns]])
+
+    variant = next(
+        (name for name, of in settings.variants.items() if of == settings.pair), next(iter(settings.variants))
+    )
+    ours = {measure: matrix(cheap[measure, variant]) for measure in MEASURES}
+    paired, papers = matrix(gains), _papers()
+    agreed = agreements({"Pair gains": paired} | ours, {"Pair gains": paired} | papers)
+    tables.write_csv("affinity_agreement", agreed)
+
     title = tables.caption(
         f"Pairwise training: gain over the one-task model on {scale.train_domain}'s test split, + is better",
         tables.facts(scale),
     )
-    tables.write_table("affinity", table, title, [_published()])
+    table = _with(paired, " %").reset_index()
+    notes = [
+        _seeds(gains),
+        *_summary(paired),
+        *_recorded(ours, variant, len(scale.seeds.six), agreed),
+        _published(papers),
+    ]
+    tables.write_table("affinity", table, title, notes, _with(_cells(gains), " %").reset_index())
 
 
-def _published() -> str:
-    cells = tables.published("affinity").groupby(["row", "column"], sort=False)
+def _with(cells: pd.DataFrame, unit: str = "") -> pd.DataFrame:
+    return cells.add_prefix("with ").add_suffix(unit).rename_axis("on")
+
+
+def _cells(gains: pd.DataFrame) -> pd.DataFrame:
+    """The means, and where there are several seeds how far they are to be trusted."""
+    shown = [
+        f"{row.value:+.1f} ± {row.half:.1f}" if row.seeds > 1 else f"{row.value:+.1f}" for row in gains.itertuples()
+    ]
+    return matrix(gains.assign(shown=shown), "shown").fillna("–")
+
+
+def _seeds(gains: pd.DataFrame) -> str:
+    seeds = gains["seeds"].max()
+    if seeds > 1:
+        return f"± is half of the 95 % t interval over the seeds of a pair, {seeds} at most."
+    return "One training of each pair: how far another seed would move a cell is not known."
+
+
+def _summary(paired: pd.DataFrame) -> list[str]:
+    means = ", ".join(f"{pair} {value:+.1f}" for pair, value in both_ways(paired).dropna().items())
+    about = given_and_received(paired).rename(columns={"gives": "gives %", "receives": "receives %"})
+    return [
+        f"Mean of a pair's two directions, in percent: {means}.",
+        "What the others gain with a task, and what it gains with the others, on average:",
+        tables.markdown(about),
+    ]
+
+
+def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: pd.DataFrame) -> list[str]:
+    if all(of.isna().all(axis=None) for of in ours.values()):
+        return ["Six-task trainings recorded no affinities: `affinity_every` is 0 at this scale."]
+    notes = [
+        "### Recorded while six tasks are trained",
+        f"On training batches of `{variant}`: means over a training's records, then over its seeds ({seeds}). "
+        "mult.training.affinity says what they are; affinity_cheap.csv has all variants, and intervals over seeds. The "
+        "cosine knows no direction. Lookahead affinities grow with the learning rate, so the records made where it is "
+        "high count most.",
+    ]
+    for measure, of in ours.items():
+        unit = {"tag": ", in percent of the loss"}.get(measure, "")
+        shown = (of * (100 if measure == "tag" else 1)).map(lambda value: "–" if pd.isna(value) else f"{value:+.2f}")
+        notes += [f"{MEASURES[measure]}{unit}:", tables.markdown(_with(shown).reset_index())]
+    names = {"rho": "Spearman's rho", "permutations": "namings"}
+    return [
+        *notes,
+        "Do they order the cells off the diagonal alike? Papers' gains are of five tasks. p is two-sided, the share of "
+        "namings of the tasks, rows and columns together, under which the correlation is as strong; it is not adjusted "
+        f"for {len(agreed)} comparisons.",
+        tables.markdown(agreed.replace({"matrix": MEASURES}).rename(columns=names)),
+    ]
+
+
+def _papers() -> dict[str, pd.DataFrame]:
+    """Published gains of pairs of CNNs, 6 x 6 a setting."""
+    cells = tables.published("affinity").rename(columns={"row": "on", "column": "with"})
+    cells = cells[~cells["source"].str.startswith("MulT")]
+    setting = cells["source"].str.extract(r"(setting \d)", expand=False)
+    return {f"Standley et al. 2020, {name}": matrix(of) for name, of in cells.groupby(setting, sort=False)}
+
+
+def _published(papers: dict[str, pd.DataFrame]) -> str:
+    cells = tables.published("affinity")
+    mult = cells[cells["source"].str.startswith("MulT")].set_index(["row", "column"])["value"]
+    shown = pd.DataFrame("–", index=list(TASKS), columns=list(TASKS))
+    for on in TASKS:
+        for giving in TASKS:
+            paper = [f"**{mult[on, giving]:+.1f}**"] if (on, giving) in mult.index else []
+            cnn = [f"{of.loc[on, giving]:+.1f}" for of in papers.values() if pd.notna(of.loc[on, giving])]
+            shown.loc[on, giving] = " ".join([*paper, " / ".join(cnn)]).strip() or "–"
     lines = [
-        "Published, in percent: MulT's two known cells (second-hand), and Standley et al. 2020 (CNN, three settings):",
+        "### Published",
+        "",
+        "In percent: MulT's two known cells (second-hand), and Standley et al. 2020 (CNN, three settings):",
         "",
     ]
-    matrix = pd.DataFrame("–", index=list(TASKS), columns=list(TASKS))
-    for (row, column), group in cells:
-        paper = [f"**{v:+.1f}**" for v, s in zip(group["value"], group["source"], strict=True) if s.startswith("MulT")]
-        cnn = [f"{v:+.1f}" for v, s in zip(group["value"], group["source"], strict=True) if not s.startswith("MulT")]
-        matrix.loc[row, column] = " ".join([*paper, " / ".join(cnn)]).strip()
-    return "\n".join([*lines, tables.markdown(matrix.add_prefix("with ").rename_axis("on").reset_index())])
+    return "\n".join([*lines, tables.markdown(_with(shown).reset_index())])

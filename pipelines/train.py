@@ -1,4 +1,4 @@
-"""Train one run into runs/<run>: model.safetensors, model.json, history.csv and run.json.
+"""Train one run into runs/<run>: model.safetensors, model.json, history.csv, run.json; for some affinity.csv as well.
 
 python -m pipelines train mult-shared-s0
 torchrun --nproc-per-node 2 -m pipelines train mult-shared-s0      the same, where hardware.processes is 2
@@ -55,7 +55,7 @@ def main(name: str) -> None:
         return
     config = model_config(settings, run, data["train"])
     with joined(settings.scale.hardware) as (world, device):
-        checkpoints, kept = checkpoints_of(settings, config, data["train"].digest)
+        checkpoints, kept = checkpoints_of(settings, run, config, data["train"].digest)
         found = kept and kept["state"]["step"]
         if world.agree(found) != found:
             raise UserError(
@@ -94,12 +94,14 @@ def model_config(settings: params.Params, run: Run, train: Split) -> dict:
     }
 
 
-def checkpoints_of(settings: params.Params, config: dict, data_digest: str) -> tuple[Checkpoints, Kept | None]:
+def checkpoints_of(
+    settings: params.Params, run: Run, config: dict, data_digest: str
+) -> tuple[Checkpoints, Kept | None]:
     """Where a run's checkpoints are, and what the newest of them holds."""
     scale = settings.scale
     losses = {task: settings.losses[task].model_dump() for task in config["tasks"]}
-    covered = [config, losses, scale.training.model_dump(), data_digest, torch.__version__]
-    folder = FOLDER / f"{scale.name}-{config['run']}" / fingerprint(covered, CODE)
+    covered = [config, losses, scale.training.model_dump(), run.affinity_every, data_digest, torch.__version__]
+    folder = FOLDER / f"{scale.name}-{run.name}" / fingerprint(covered, CODE)
     checkpoints = Checkpoints(folder, scale.hardware.checkpoint_s)
     return checkpoints, checkpoints.newest()
 
@@ -132,6 +134,7 @@ def fit(
     """Train, keep the model and its history; returns what run.json says of the training."""
     # Late, so that errors in params.yaml come at once.
     from mult.models import constant, cost, registry
+    from mult.training.affinity import COLUMNS
     from mult.training.trainer import History, train
 
     (world, device), (checkpoints, kept) = place, begun
@@ -159,6 +162,9 @@ def fit(
         registry.save_model(Path("runs") / run.name, model, config | costs)
         with atomic(Path("runs") / run.name / "history.csv", "w") as file:
             pd.DataFrame(history.rows, columns=None if history.rows else ["step"]).to_csv(file, index=False)
+        if run.affinity_every is not None:
+            with atomic(Path("runs") / run.name / "affinity.csv", "w") as file:
+                pd.DataFrame(history.affinities, columns=COLUMNS).to_csv(file, index=False)
     return {"wall_s": history.seconds, "device": str(device), "best_step": history.best_step}
 
 
@@ -178,6 +184,7 @@ def job_of(settings: params.Params, run: Run, data: dict[str, Split]):
         run.seed,
         run.name,
         extra,
+        run.affinity_every or 0,
     )
 
 

@@ -47,6 +47,13 @@ def test_every_run_is_trained_and_scored(stages):
         assert {f"runs/{run}/probes.csv", f"runs/{run}/probe.json"} <= outs
 
 
+def test_six_task_trainings_alone_record_affinities_and_depend_on_how_often(stages):
+    for name, stage in stages.items():
+        kept = any(str(out).startswith("runs") and str(out).endswith("affinity.csv") for out in stage.outs)
+        read = any("scale.affinity_every" in getattr(dep, "params", ()) for dep in stage.deps)
+        assert kept == read == name.startswith("train_six@"), name
+
+
 def imported(module: str) -> set[str]:
     """Files of the project that importing ``module`` and what it imports late brings in."""
     late = "mult.models.constant, mult.models.cost, mult.models.registry, mult.training.trainer"

@@ -91,6 +91,7 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
             "  - semseg+normal+depth\n",
             r"sets: 'semseg\+normal\+depth' must be three",
         ),
+        ("affinity_every: 2 ", "affinity_every: -2 ", r"affinity_every: -2: .*greater than or equal to 0"),
         ("tasks: [", "tasks: {", r"cannot be read as YAML"),
     ],
 )
@@ -101,6 +102,12 @@ def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(tmp_path
     assert re.search(complaint, str(error.value)), error.value
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(str(tmp_path))
+
+
+def test_affinities_need_whole_weights(tmp_path):
+    divided = TEXT.replace("processes: 1 ", "processes: 2 ", 1).replace("shard: false", "shard: true", 1)
+    with pytest.raises(UserError, match=r"scales\.smoke: affinity_every: it needs whole weights, .*; write 0"):
+        loaded(tmp_path, divided)
 
 
 def test_missing_file():
@@ -124,6 +131,8 @@ def test_names_resolve_to_settings(settings):
     assert runs["single-depth-s0"].tasks == ("depth",)
     assert runs["pair-depth+normal-s0"].tasks == ("depth", "normal")
     assert runs["mult-shared-s1"].seed == 1
+    assert {run.study for run in runs.values() if run.affinity_every is not None} == {"six"}
+    assert runs["mult-shared-s1"].affinity_every == settings.scale.affinity_every
     assert runs["mult-self-s0"].decoder["attention"] == runs["mult-self-s0"].attention == "self"
     assert runs["mult-self-s0"].decoder["skip"] == "concat"
     assert runs["mult-shared-s0"].decoder["skip"] == "concat"

@@ -47,6 +47,13 @@ def test_the_tables_are_filled(project):
     tables = project.folder / "reports" / "tables"
     affinity = pd.read_csv(tables / "affinity.csv", index_col="on")
     assert affinity.shape == (6, 6)
+    cheap = pd.read_csv(tables / "affinity_cheap.csv").groupby(["measure", "variant"])
+    assert dict(cheap.size()) == {("gain", "pair"): 30} | {
+        (measure, variant): 36
+        for measure in ("cosine", "tag")
+        for variant in load(project.folder / "params.yaml").variants
+    }
+    assert set(pd.read_csv(tables / "affinity_agreement.csv")["matrix"]) == {"Pair gains", "cosine", "tag"}
     six = pd.read_csv(tables / "six_task.csv")
     assert list(six["task"]) == [*TASKS, "delta_m"]
     settings = load(project.folder / "params.yaml")
@@ -75,6 +82,14 @@ def test_the_tables_are_filled(project):
     page = (project.folder / "reports" / "README.md").read_text()
     for name in SECTIONS:
         assert (tables / f"{name}.md").read_text().strip() in page
+
+
+def test_six_task_trainings_record_affinities(project):
+    found = {path.parent.name for path in project.folder.glob("runs/*/affinity.csv")}
+    assert found == {name for name in names(load(project.folder / "params.yaml")) if name.startswith("mult-")}
+    records = pd.read_csv(project.folder / "runs" / "mult-shared-s0" / "affinity.csv")
+    assert set(records["step"]) == {1, 3}
+    assert len(records) == 2 * 2 * 36
 
 
 def test_mlflow_knows_every_training_and_every_score(project):

@@ -302,6 +302,7 @@ class Scale(Section):
     decoder: Decoder
     baselines: Baselines
     training: Training
+    affinity_every: Annotated[int, Field(ge=0)]
     fine_tune: FineTune
     hardware: Hardware
     balancings: list[Method]
@@ -339,6 +340,8 @@ class Scale(Section):
             raise ValueError(f"training.warmup_steps must be below training.steps ({self.training.steps})")
         if self.hardware.shard and self.training.ema:
             raise ValueError("training.ema: averaged weights are kept whole, which hardware.shard: true is to avoid")
+        if self.hardware.shard and self.affinity_every:
+            raise ValueError("affinity_every: it needs whole weights, which hardware.shard: true is to avoid; write 0")
         if self.training.batch_size % self.hardware.processes:
             raise ValueError(
                 f"training.batch_size: {self.training.batch_size} is no multiple of hardware.processes "

@@ -33,6 +33,8 @@ class Run:
         decoder: the decoder's settings with the variant's changes applied.
         balancing: how the tasks' losses are weighed against each other (mult.training.balancing).
         consistency: settings of that extra loss, if it has one.
+        affinity_every: steps from one record of the tasks' affinities to the next, 0 for none; None where the run is of
+            no study that keeps them.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Run:
     decoder: dict[str, Any] = field(hash=False)
     balancing: str = "fixed"
     consistency: Consistency | None = None
+    affinity_every: int | None = None
 
 
 def names(params: Params) -> list[str]:
@@ -117,6 +120,7 @@ def resolve(params: Params, name: str) -> Run:
         encoder=params.scale.encoder.model_dump(),
         decoder=params.scale.decoder.model_dump() | changes.model_dump(exclude_none=True, exclude={"balancing"}),
         balancing=method if len(tasks) > 1 else "fixed",
+        affinity_every=params.scale.affinity_every if kind == "mult" else None,
     )
 
 

@@ -46,7 +46,10 @@ class UntilStop(Checkpoints):
 
 def work(folder, hardware=HARDWARE, **changes):
     data = {split: open_split(folder, split) for split in ("train", "val")}
-    return job(data, "semseg", "depth", "normal", seed=2, hardware=hardware, **SETTINGS, **changes)
+    every = 0 if hardware.shard else 3
+    return job(
+        data, "semseg", "depth", "normal", seed=2, hardware=hardware, affinity_every=every, **SETTINGS, **changes
+    )
 
 
 def model():
@@ -70,7 +73,7 @@ def main(folder: str, out: str, balancing: str, shard: str, kept: str) -> None:
         of = work(folder, hardware, balancing=balancing)
         trained = train(model(), of, device, world, checkpoints=checkpoints, start=start and start["state"])
     if world.first:
-        torch.save({"weights": trained.weights, "rows": trained.history.rows}, out)
+        torch.save({"weights": trained.weights} | vars(trained.history), out)
 
 
 def variants(folder: str, out: str) -> None:
@@ -90,12 +93,16 @@ def two(folder, out, balancing="fixed", shard="whole", kept="") -> dict:
     return torch.load(out)
 
 
-def assert_close(found, expected):
-    """The same to 1e-6, in weights and in what validation says."""
+def assert_close(found, expected, recorded):
+    """The same to 1e-6, in weights, in what validation says and in the affinities that were recorded."""
     for name in expected.weights:
         torch.testing.assert_close(found["weights"][name], expected.weights[name], atol=1e-6, rtol=0, msg=name)
     for ours, theirs in zip(found["rows"], expected.history.rows, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-6)
+    if recorded:
+        assert len(found["affinities"]) == 2 * 2 * 9
+        for ours, theirs in zip(found["affinities"], expected.history.affinities, strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -106,7 +113,7 @@ def test_two_processes_train_as_one(folder, tmp_path, balancing, shard):
     if balancing != "fixed":
         pytest.importorskip("torchjd")
     expected = train(model(), work(folder, balancing=balancing), CPU)
-    assert_close(two(folder, tmp_path / "out.pt", balancing, shard), expected)
+    assert_close(two(folder, tmp_path / "out.pt", balancing, shard), expected, shard == "whole")
 
 
 @pytest.mark.slow
@@ -116,7 +123,7 @@ def test_two_processes_go_on_where_one_was_killed(folder, tmp_path, shard):
     with pytest.raises(Stop):
         train(model(), work(folder), CPU, checkpoints=UntilStop(kept, 0.0))
     found = two(folder, tmp_path / "out.pt", shard=shard, kept=kept)
-    assert_close(found, train(model(), work(folder), CPU))
+    assert_close(found, train(model(), work(folder), CPU), shard == "whole")
 
 
 @pytest.fixture(scope="module")

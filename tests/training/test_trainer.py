@@ -34,9 +34,10 @@ def data(domain):
     return {split: open_split(domain, split) for split in ("train", "val")}
 
 
-def job(data, *tasks, seed=0, hardware=HARDWARE, **changes):
+def job(data, *tasks, seed=0, hardware=HARDWARE, affinity_every=0, **changes):
     losses = {t: LOSSES[t] for t in tasks or TASKS}
-    return Job(data, losses, 18, SETTINGS.model_copy(update=changes), hardware, seed)
+    settings = SETTINGS.model_copy(update=changes)
+    return Job(data, losses, 18, settings, hardware, seed, affinity_every=affinity_every)
 
 
 def exact(*tasks):

@@ -17,14 +17,19 @@ def write_table(
     name: str, table: pd.DataFrame, caption: str, notes: Sequence[str] = (), shown: pd.DataFrame | None = None
 ) -> None:
     """Write reports/tables/<name>.csv (all digits) and <name>.md (for reading: ``shown``, if it is given)."""
-    with atomic(FOLDER / f"{name}.csv", "w") as file:
-        table.to_csv(file, index=False, float_format="%.6g")
+    write_csv(name, table)
     shown = table if shown is None else shown
     if "metric" in shown:
         shown = shown.assign(metric=shown["task"].map(FIGURES))
     lines = [f"**{caption}**", "", markdown(shown), *(f"\n{note}" for note in notes)]
     with atomic(FOLDER / f"{name}.md", "w") as file:
         file.write("\n".join(lines) + "\n")
+
+
+def write_csv(name: str, table: pd.DataFrame) -> None:
+    """Write reports/tables/<name>.csv alone."""
+    with atomic(FOLDER / f"{name}.csv", "w") as file:
+        table.to_csv(file, index=False, float_format="%.6g")
 
 
 def markdown(table: pd.DataFrame) -> str:

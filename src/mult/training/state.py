@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint import state_dict as whole
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mult.training.affinity import Row
 from mult.training.balancing import Balancing
 
 Metrics = dict[str, float]
@@ -17,9 +18,10 @@ WHOLE = whole.StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 @dataclass
 class History:
-    """What a training leaves besides its weights: one row a validation."""
+    """What a training leaves besides its weights: one row a validation, and the tasks' affinities where recorded."""
 
     rows: list[Metrics] = field(default_factory=list)
+    affinities: list[Row] = field(default_factory=list)
     best_step: int = 0
     seconds: float = 0.0
 

@@ -1,7 +1,8 @@
 """One step of the weights on one batch: losses, gradients, how they are balanced, the optimiser."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +74,7 @@ class Step:
             FloatingPointError: a loss is not finite. On the CPU the weights are then as they were.
         """
         while True:
-            # The encoder runs first, so every run of a seed drops the same of its branches.
-            torch.manual_seed(seed_of(seed, "step", step, *([self.world.rank] if self.world.rank else [])))
+            self.draw(step, seed)
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 losses = self._gradients(batch, step, seed)
@@ -89,6 +89,11 @@ class Step:
         self.balancing.observe(losses * self.task_weights)
         return losses
 
+    def draw(self, step: int, seed: int) -> None:
+        """Seed what dropout draws in step ``step``."""
+        # The encoder runs first, so every run of a seed drops the same of its branches.
+        torch.manual_seed(seed_of(seed, "step", step, *([self.world.rank] if self.world.rank else [])))
+
     def mb_an_image(self) -> float | None:
         """Most memory so far, of all that was computed at once, for each image of it; None on the CPU."""
         if self.device.type == "cpu":
@@ -96,11 +101,56 @@ class Step:
         images = self.part or self.settings.batch_size // self.world.size
         return torch.cuda.max_memory_allocated(self.device) / images / 2**20
 
-    def _gradients(self, batch: Batch, step: int, seed: int) -> Tensor:
+    def cut(self, batch: Batch, size: int) -> tuple[list[Batch], Tensor]:
+        """``batch`` in parts of ``size`` images (0: in one), and what the tasks' losses on it are divided by, (T,)."""
         named = zip(self.tasks, self.losses, strict=True)
         counts = self.world.add(torch.stack([loss.count(batch.masks[task]) for task, loss in named]))
-        size = self.part or len(batch)
-        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        size = size or len(batch)
+        return [batch[start : start + size] for start in range(0, len(batch), size)], counts
+
+    def by_task(
+        self,
+        parts: Sequence[Batch],
+        counts: Tensor,
+        weights: Tensor,
+        outputs: Callable[[Batch], Sequence[Predictions]],
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Each task's loss and gradient on a batch that was ``cut``, of all processes; a backward pass a task and part.
+
+        Args:
+            weights: (T,) of the tasks in the parameters that each has for itself.
+            outputs: what the model says of a part.
+
+        Returns:
+            Losses (T,), not yet weighed; gradients (T, n) of the weighed losses on the shared parameters, laid side by
+            side; the gradient of each own parameter, by ``weights``.
+        """
+        shared, own = shared_and_own(self.model, self.tasks)
+        sizes = [p.numel() for p in shared]
+        matrix = shared[0].new_zeros(len(self.tasks), sum(sizes))
+        rows = [[g.view_as(p) for g, p in zip(row.split(sizes), shared, strict=True)] for row in matrix]
+        sums = [torch.zeros_like(p) for p in own]
+        found = 0
+        for part in parts:
+            losses = self.losses_of(outputs(part), part, counts)
+            found = found + losses.detach()
+            for place, loss in enumerate(losses * self.task_weights):
+                more = place + 1 < len(self.tasks)
+                grads = torch.autograd.grad(loss, [*shared, *own], retain_graph=more, allow_unused=True)
+                _accumulate(rows[place], grads[: len(shared)])
+                _accumulate(sums, [g if g is None else weights[place] * g for g in grads[len(shared) :]])
+        return self.world.add(found), self.world.add(matrix), [self.world.add(gradient) for gradient in sums]
+
+    def losses_of(self, outputs: Sequence[Predictions], part: Batch, counts: Tensor) -> Tensor:
+        """(T,) the part's share of each task's loss on the batch."""
+        totals = [
+            sum(loss.total(full(seen[task]), part.targets[task], part.masks[task]) for seen in outputs)
+            for task, loss in zip(self.tasks, self.losses, strict=True)
+        ]
+        return torch.stack(totals) / counts.clamp(min=1)
+
+    def _gradients(self, batch: Batch, step: int, seed: int) -> Tensor:
+        parts, counts = self.cut(batch, self.part)
         if self.balancing.needs == "gradients":
             return self._task_by_task(parts, counts, (seed, "balancing", step))
         return self._all_at_once(parts, counts, (seed, "balancing", step))
@@ -118,7 +168,7 @@ class Step:
 
     def _backward(self, part: Batch, counts: Tensor, weights: Tensor | None) -> Tensor:
         outputs = self._outputs(self.outputs, part)
-        losses = self._losses(outputs, part, counts)
+        losses = self.losses_of(outputs, part, counts)
         if weights is None:  # the part is then the whole batch
             weights = self.balancing.weights(self.world.add(losses.detach().clone()) * self.task_weights)
         total = (losses * (weights * self.task_weights)).sum()
@@ -133,42 +183,20 @@ class Step:
 
         Not compiled: a compiled model has one backward pass, so each task's would go through every decoder.
         """
-        shared, own = shared_and_own(self.model, self.tasks)
-        sizes = [p.numel() for p in shared]
-        matrix = shared[0].new_zeros(len(self.tasks), sum(sizes))
-        rows = [[g.view_as(p) for g, p in zip(row.split(sizes), shared, strict=True)] for row in matrix]
-        sums = [torch.zeros_like(p) for p in own]
-        found = 0
-        weights = self.balancing.weights()
-        for part in parts:
-            outputs = self._outputs(self.alone, part)
-            losses = self._losses(outputs, part, counts)
-            found = found + losses.detach()
-            for place, loss in enumerate(losses * self.task_weights):
-                more = place + 1 < len(self.tasks)
-                grads = torch.autograd.grad(loss, [*shared, *own], retain_graph=more, allow_unused=True)
-                _accumulate(rows[place], grads[: len(shared)])
-                _accumulate(sums, [g if g is None else weights[place] * g for g in grads[len(shared) :]])
-        self.world.add(found)
+        outputs = partial(self._outputs, self.alone)
+        found, matrix, sums = self.by_task(parts, counts, self.balancing.weights(), outputs)
         with torch_seed(*seed):
-            combined = self.balancing.combine(self.world.add(matrix), found * self.task_weights)
-        for parameter, gradient in zip(shared, combined.split(sizes), strict=True):
+            combined = self.balancing.combine(matrix, found * self.task_weights)
+        shared, own = shared_and_own(self.model, self.tasks)
+        for parameter, gradient in zip(shared, combined.split([p.numel() for p in shared]), strict=True):
             _add_gradient(parameter, gradient.view_as(parameter))
         for parameter, gradient in zip(own, sums, strict=True):
-            _add_gradient(parameter, self.world.add(gradient))
+            _add_gradient(parameter, gradient)
         return found
 
     def _outputs(self, model: nn.Module, part: Batch) -> tuple[Predictions, ...]:
         with autocast(self.device, self.settings):
             return model(part.rgb)
-
-    def _losses(self, outputs: Sequence[Predictions], part: Batch, counts: Tensor) -> Tensor:
-        """(T,) the part's share of each task's loss on the batch."""
-        totals = [
-            sum(loss.total(full(seen[task]), part.targets[task], part.masks[task]) for seen in outputs)
-            for task, loss in zip(self.tasks, self.losses, strict=True)
-        ]
-        return torch.stack(totals) / counts.clamp(min=1)
 
     def _extra(self, outputs: Sequence[Predictions], part: Batch) -> Tensor:
         """The extra loss, of each part by its own pixels."""
@@ -177,17 +205,9 @@ class Step:
 
     def _halve(self, images: int) -> None:
         """Compute fewer images at once from now on."""
-        part = min(self.part or images, images)
-        if self.world.size > 1 or part == 1 or self.balancing.needs == "losses":
-            raise UserError(
-                f"hardware.part: {part} image(s) at once do not fit into the GPU's memory; write "
-                f"{max(1, part // 2)} or less, recompute: true, or a smaller training.batch_size"
-            )
-        self.part = (part + 1) // 2
-        torch.cuda.empty_cache()
+        self.part = fewer(self.part, images, self.world.size == 1 and self.balancing.needs != "losses")
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)  # the most from now on is with fewer images
-        print(f"{part} images at once do not fit into the GPU's memory; going on with {self.part}", file=sys.stderr)
 
 
 def _check(
@@ -205,6 +225,23 @@ def _check(
         raise UserError(
             "consistency: this extra loss goes with hardware.processes: 1 and a balancing by weights, such as fixed"
         )
+
+
+def fewer(part: int, images: int, can: bool = True) -> int:
+    """Half of the images at once that a GPU's memory did not hold; ``part`` of them were wanted, all ``images`` if 0.
+
+    Raises:
+        UserError: there is no half of one, or each process has to go on as the others do.
+    """
+    part = min(part or images, images)
+    if not can or part == 1:
+        raise UserError(
+            f"hardware.part: {part} image(s) at once do not fit into the GPU's memory; write "
+            f"{max(1, part // 2)} or less, recompute: true, or a smaller training.batch_size"
+        )
+    torch.cuda.empty_cache()
+    print(f"{part} images at once do not fit into the GPU's memory; going on with {(part + 1) // 2}", file=sys.stderr)
+    return (part + 1) // 2
 
 
 def check_finite(losses: Tensor) -> None:

@@ -19,6 +19,7 @@ from mult.params import Hardware, Training
 from mult.process import STATE, time_is_up
 from mult.progress import Stopwatch, progress
 from mult.tasks import TASKS
+from mult.training.affinity import Recorder
 from mult.training.balancing import balancing
 from mult.training.checkpoint import Checkpoints
 from mult.training.distributed import World
@@ -43,6 +44,7 @@ class Job:
             numbers.
         label: its name in messages.
         extra: a loss of (predictions, targets, masks) that is added, with weights of its own to be trained.
+        affinity_every: steps from one record of the tasks' affinities to the next; 0: none.
     """
 
     data: Mapping[str, Split]
@@ -53,6 +55,7 @@ class Job:
     seed: int
     label: str = "train"
     extra: nn.Module | None = None
+    affinity_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def train(
     extra = None if job.extra is None else job.extra.to(device)
     method = balancing(settings.balancing, tasks, len(job.data["train"]) // settings.batch_size, device)
     step = Step(model, job.losses, settings, hardware, method, extra, world)
+    recorder = Recorder(step, job.affinity_every)
     state = State(model, step.optimiser, method, settings.ema, len(tasks), extra)
     if start is not None:
         state.load_state_dict(start)
@@ -103,6 +107,7 @@ def train(
         for group in step.optimiser.param_groups:
             group["lr"] = settings.lr * factor(number, settings)
         try:
+            state.history.affinities += recorder(batch, number, job.seed)
             state.running += step(batch, number, job.seed)
             state.moved()
             if state.step % every == 0 or state.step == settings.steps:

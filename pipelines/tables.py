@@ -20,6 +20,7 @@ SECTIONS = {
     "six_task": "Six tasks at once",
     "task_count": "Four, five and six tasks",
     "affinity": "Which task helps which",
+    "grouping": "Which tasks to train together",
     "cross_domain": "On other domains",
     "fine_tuned": "On other domains after a short fine-tuning",
     "balancing": "How the tasks' losses are weighed",

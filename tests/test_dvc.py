@@ -79,6 +79,7 @@ def imported(module: str) -> set[str]:
         ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.probes", "probes", {"src/mult/runs.py"}),
+        ("pipelines.grouping", "grouping", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
     ],
 )
 def test_a_stage_depends_on_the_code_that_it_runs(stages, module, stage, exempt):

@@ -79,6 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, metavar="FILE", help="default: exports/RUN.onnx")
     export.add_argument("--size", type=int, help="pixels of the square image; default: that of training")
 
+    group = command(
+        "group",
+        _group,
+        "Choose, from a table of the losses of trained networks, those to run within a budget, so that the tasks' "
+        "losses add up to the least. A row of the table is a network, its first column the names; other columns are "
+        "tasks, empty where a network lacks one, and may be `cost`, else 1 each.",
+        "mult group losses.csv --budget 1 2 3 --relative",
+    )
+    group.add_argument("table", type=Path, metavar="TABLE.csv")
+    group.add_argument("--budget", type=float, nargs="+", required=True, metavar="B", help="of the networks' costs")
+    group.add_argument(
+        "--relative", action="store_true", help="losses in percent of the one-task network's, so that tasks weigh alike"
+    )
+
     data = commands.add_parser("data", help="Look at prepared data.").add_subparsers(required=True, metavar="COMMAND")
     show = command(
         "show",
@@ -198,6 +212,21 @@ def _export(chosen: argparse.Namespace) -> None:
     folder = Path("runs") / chosen.name
     report = export_onnx(folder, chosen.out or Path("exports") / f"{chosen.name}.onnx", chosen.size)
     print("\n".join(report.lines()))
+
+
+def _group(chosen: argparse.Namespace) -> None:
+    from mult.evaluation.grouping import select
+    from mult.evaluation.subsets import read_table, relative_to_single
+
+    table, costs = read_table(chosen.table)
+    if chosen.relative:
+        table = relative_to_single(table)
+    for budget in chosen.budget:
+        best = select(table, costs, budget)
+        print(f"budget {budget:g}: losses add up to {best.total:.6g}, networks cost {best.cost:g}")
+        for network in best.networks:
+            served = (f"{t} {best.losses[t]:.6g}" for t, name in best.serves.items() if name == network)
+            print(f"  {network}: {', '.join(served)}")
 
 
 def _data_show(chosen: argparse.Namespace) -> None:

@@ -4,7 +4,17 @@ import pytest
 from mult.evaluation.affinity import affinity_matrix
 from mult.evaluation.compare import gain, main_figures, paired_gains
 from mult.evaluation.results import COLUMNS
-from mult.evaluation.studies import cost, cross_domain, flows, half_width, probes, six_task, task_count, trivial
+from mult.evaluation.studies import (
+    cost,
+    cross_domain,
+    flows,
+    half_width,
+    probes,
+    six_task,
+    subset_losses,
+    task_count,
+    trivial,
+)
 from mult.tasks import TASKS
 
 
@@ -76,6 +86,20 @@ def test_six_task_table(results):
     assert table.loc["semseg", "shared gain"] == pytest.approx(-40)
     assert bool(table.loc["depth", "shared beats trivial"])
     assert not table.loc["semseg", "shared beats trivial"]
+
+
+def test_subset_losses_are_percent_worse_than_one_task(results):
+    three = rows_of("set-depth+normal+edges", "set", "depth+normal+edges", {"depth": 0.25, "normal": 0.5, "edges": 1.0})
+    table = subset_losses(pd.concat([results, pd.DataFrame(three)]), "home", "shared")
+    assert list(table.index) == [*TASKS, "depth+normal", "semseg+depth", "depth+normal+edges", "all six"]
+    assert table.loc["depth+normal+edges"].dropna().to_dict() == pytest.approx(
+        {"depth": -50, "normal": 0, "edges": 100}
+    )
+    assert table.loc["depth+normal"].dropna().to_dict() == pytest.approx({"depth": -20, "normal": 20})
+    assert table.loc["semseg+depth"].dropna().to_dict() == pytest.approx({"semseg": -20, "depth": 0})
+    assert table.loc["all six"].to_dict() == pytest.approx(dict.fromkeys(TASKS, -40) | {"semseg": 40})
+    assert table.loc["depth"].dropna().to_dict() == {"depth": 0}
+    assert "all six" not in subset_losses(results, "home", None).index
 
 
 def test_trivial_predictors_and_the_best_of_them(results):

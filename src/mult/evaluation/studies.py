@@ -1,5 +1,6 @@
 """The studies over runs, each one function from results.csv to a table of numbers."""
 
+import numpy as np
 import pandas as pd
 from scipy.stats import t
 
@@ -15,6 +16,28 @@ def six_models(results: pd.DataFrame) -> dict[str, str]:
     return {stem.removeprefix("mult-"): stem for stem in variants} | {
         stem.removesuffix("-six"): stem for stem in baselines if stem.endswith("-six")
     }
+
+
+def subset_losses(results: pd.DataFrame, domain: str, six: str | None) -> pd.DataFrame:
+    """Percent by which each network is worse than the task's one-task network, + is worse: means over seeds.
+
+    Args:
+        results: of results.csv.
+        domain: on whose test split.
+        six: a six-task variant whose network takes part; None: none does.
+
+    Returns:
+        A row for each one-task network (all 0), each pair, each larger set and ``all six``; a column for each task,
+        NaN where the network lacks it or the one-task figure is 0.
+    """
+    rows = main_figures(results, domain)
+    table = pd.DataFrame(0.0, index=list(TASKS), columns=list(TASKS)).where(np.eye(len(TASKS), dtype=bool))
+    trained = rows[rows["study"].isin(["pair", "set"])].drop_duplicates("tasks")
+    stems = dict(zip(trained["tasks"], trained["study"] + "-" + trained["tasks"], strict=True))
+    for name, stem in (stems | ({"all six": f"mult-{six}"} if six else {})).items():
+        gains = paired_gains(rows, stem, "single-{task}").groupby("short")["gain"].mean()
+        table.loc[name] = 0 - gains.reindex(list(TASKS))
+    return table.dropna(how="all")
 
 
 def _single_baselines(results: pd.DataFrame) -> list[str]:

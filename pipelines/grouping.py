@@ -100,8 +100,8 @@ def _doubt(results: pd.DataFrame, domain: str, six: str | None, chosen: pd.DataF
 
 def _larger(measured: pd.DataFrame, by_pairs: pd.DataFrame) -> str:
     """The measured networks of three tasks and more against what the pairs predict of them."""
-    worse = pd.DataFrame({"said": by_pairs.mean(axis=1), "is": measured.mean(axis=1)})
-    gains = -worse[(measured.count(axis=1) > 2).reindex(worse.index, fill_value=False)]
+    large = measured.index[measured.count(axis=1) > 2]
+    gains = -pd.DataFrame({"said": by_pairs.mean(axis=1), "is": measured.mean(axis=1)}, index=large)
     told = "; ".join(f"{name} {said:+.1f} % and {found:+.1f} %" for name, said, found in gains.itertuples())
     return f"Mean gain of larger networks, as predicted and as measured: {told or 'none was trained'}."
 

@@ -12,7 +12,9 @@ from mult.runs import names, probed
 from tests.conftest import ROOT
 
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
-ASIDE = {"memory", "__init__", "errors", "files", "params", "process", "progress", "stage", "tracking"}
+ASIDE = {
+    "memory", "__init__", "errors", "files", "launch", "params", "process", "progress", "stage", "tracking", "word",
+}  # fmt: skip
 
 TRAINED_BY = {f"src/mult/{name}" for name in ("seeding.py", "data/store.py", "data/encoding.py", "training")}
 

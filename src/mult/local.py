@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 
+from mult import lockfile
 from mult.process import STATE, die_with_parent
 
 LOGS = STATE / "logs"
@@ -91,6 +92,7 @@ def _dvc(name: str, results: Mapping[str, dict] | None, command: list[str], envi
     with open(LOGS / f"{name}.log", "w") as log, open(os.devnull) as nothing:
         for own, given in enumerate((nothing, log, log)):
             os.dup2(given.fileno(), own)
+    lockfile.write_lock_quickly()
     if results:
         _take_over(results)
     if command:
@@ -102,11 +104,10 @@ def _dvc(name: str, results: Mapping[str, dict] | None, command: list[str], envi
 def _take_over(results: Mapping[str, dict]) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
-    from dvc.utils.serialize import modify_yaml
 
     try:
         with Repo(_wait_for_lock=True) as repo, lock_repo(repo):
-            with modify_yaml("dvc.lock") as lock:
+            with lockfile.modify() as lock:
                 lock.setdefault("schema", "2.0")
                 lock.setdefault("stages", {}).update(results)
             # Not repo.checkout, which reads the whole dvc.lock again for each target.

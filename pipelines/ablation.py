@@ -27,8 +27,8 @@ def main() -> None:
         "The paper prints no number for `shared` over `skip`, its own claim.",
         *_noise(results, settings),
         f"**Task by task, and on other domains** ({facts['scale']} scale). Gain in percent [95 % interval]; in bold "
-        "what is better or worse after adjustment; the CSV has p, permutation tests over seeds and over rooms, and the "
-        "gains in the main figures.",
+        "what is better or worse after adjustment; the CSV has p, permutation tests over seeds and over rooms, the "
+        "usual bootstrap's intervals (too short with few seeds), and the gains in the main figures.",
         tables.markdown(_wide(table)),
     ]
     tables.write_table("ablation", table, title, notes, _answers(table, settings))

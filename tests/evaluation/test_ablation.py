@@ -66,6 +66,8 @@ def test_numbers_are_those_of_rooms_not_of_images(study):
         (found.percent, found.percent_low, found.percent_high)
     )
     assert row["p"] == pytest.approx(stats.crossed_test(a, b))
+    percent = 100 / b.mean() * np.array(stats.bootstrap_interval(a, b))
+    assert (row["low_bootstrap"], row["high_bootstrap"]) == pytest.approx(tuple(percent))
 
 
 def test_what_is_adjusted_together(study):

@@ -18,6 +18,7 @@ from mult.params import Comparison
 from mult.tasks import TASKS
 
 ALL = "all tasks"
+LEVEL = 0.95
 
 
 class Errors:
@@ -47,8 +48,9 @@ class Errors:
 def compare(errors: Errors, results: pd.DataFrame, variant: str, base: str, seeds: Iterable[int]) -> pd.DataFrame:
     """One row a domain and task, and one a domain for all tasks together; + is better for ``variant``.
 
-    Columns: domain, task, gain, low, high (percent of the base's error, 95 % interval over new seeds and new rooms), p
-    (of ``stats.crossed_test``), p_seeds (permutation of seeds on these rooms), p_rooms (permutation of rooms with these
+    Columns: domain, task, gain, low, high (percent of the base's error, 95 % interval over new seeds and new rooms),
+    low_bootstrap, high_bootstrap (the usual hierarchical bootstrap's, too short with few seeds), p (of
+    ``stats.crossed_test``), p_seeds (permutation of seeds on these rooms), p_rooms (permutation of rooms with these
     models), detectable (percent: the least effect that these seeds and rooms would find with 80 % power at p = 0.05),
     figure_gain, figure_least, figure_greatest (percent, of the main figure: mean and range of the seeds), seeds, rooms.
     For all tasks, errors are taken in units of the base's mean error in each, so that tasks count the same.
@@ -68,11 +70,14 @@ def compare(errors: Errors, results: pd.DataFrame, variant: str, base: str, seed
 
 
 def _row(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    found = stats.interval(a, b)
+    found, bootstrap = stats.interval(a, b, LEVEL), stats.bootstrap_interval(a, b, LEVEL)
+    low, high = (100 * bound / np.nanmean(b) for bound in bootstrap)
     return {
         "gain": found.percent,
         "low": found.percent_low,
         "high": found.percent_high,
+        "low_bootstrap": low,
+        "high_bootstrap": high,
         "p": stats.crossed_test(a, b),
         "p_seeds": stats.permutation_test(a, b),
         "p_rooms": stats.image_test(a, b),
@@ -108,12 +113,8 @@ def ablation(
 
 
 def _verdict(row) -> str:
-    """See ``stats.verdict``; here the interval is the one in percent, which has the same sign."""
-    if not row.p_holm <= 0.05:
-        return "no evidence"
-    if row.low > 0:
-        return "better"
-    return "worse" if row.high < 0 else "no evidence"
+    percent = (row.gain, row.low, row.high)
+    return stats.verdict(stats.Interval(*percent, *percent, LEVEL, row.seeds, row.rooms), row.p_holm)
 
 
 def noise(results: pd.DataFrame, stem: str, home: str) -> pd.Series:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -45,6 +47,25 @@ def test_a_stage_that_runs_again_supersedes_its_run():
     tracking.mark_current([first.id], "laptop")
     states = [client.get_run(run.id).data.tags["dvc.current"] for run in (first, second)]
     assert states == ["yes", "no"], "DVC has restored the first result"
+
+
+@pytest.mark.slow
+def test_stages_that_begin_at_once_name_the_same_new_data_sets(capsys):
+    client, experiment = tracking.connect()
+    runs = [client.create_run(experiment).info.run_id for _ in range(4)]
+    together = threading.Barrier(len(runs))
+
+    def log(run, turn):
+        together.wait()
+        tracking._log_inputs(client, run, {f"data/set-{turn}": f"{turn:032x}"}, "training")
+
+    for turn in range(10):
+        with ThreadPoolExecutor(len(runs)) as pool:
+            list(pool.map(log, runs, [turn] * len(runs)))
+    for run in runs:
+        names = [used.dataset.name for used in client.get_run(run).inputs.dataset_inputs]
+        assert sorted(names) == sorted(f"set-{turn}" for turn in range(10))
+    assert "warning" not in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -79,6 +79,15 @@ class Graph:
             length(stage)
         return lengths
 
+    def downstream(self, stage: str) -> set[str]:
+        """All that cannot be made without ``stage``."""
+        found, todo = set(), [stage]
+        while todo:
+            for fed in self.feeds[todo.pop()] - found:
+                found.add(fed)
+                todo.append(fed)
+        return found
+
 
 def outdated(targets: Sequence[str] = ()) -> Graph:
     """Stages that DVC finds changed, and everything downstream of them.
@@ -191,9 +200,8 @@ def repro(
             from mult.tracking import mark_current
 
             mark_current(run_ids(names(settings), probed(settings)), scale.name)
-        paused = time_is_up() and not failed and bool(skipped)
-        _summary(graph, failed, skipped, time.perf_counter() - began, engine, paused)
-        return 1 if failed else PAUSED if paused else 0
+        _summary(graph, failed, skipped, time.perf_counter() - began, engine)
+        return 1 if failed else PAUSED if time_is_up() and skipped else 0
 
 
 @contextmanager
@@ -227,7 +235,7 @@ class _Walk:
         self.waits = {stage: set(needed) for stage, needed in graph.needs.items()}
 
     def run(self) -> tuple[list[str], list[str]]:
-        """Stages that failed, and those that could not be tried for it."""
+        """Stages that failed, and those that were not tried for it, or for time."""
         done, failed, doomed, ended = 0, [], set(), set()
         ready = [(-self.priority[s], s) for s, needed in self.waits.items() if not needed]
         heapq.heapify(ready)
@@ -251,7 +259,7 @@ class _Walk:
                         self._say(stage, state, seconds, done, began, weight_done / total_weight)
                         ended.add(stage)
                         if not ok:
-                            doomed |= {stage} | self._downstream(stage) if paused else self._downstream(stage)
+                            doomed |= {stage} | self.graph.downstream(stage) if paused else self.graph.downstream(stage)
                             failed += [] if paused else [stage]
                         for fed in self.graph.feeds[stage]:
                             self.waits[fed].discard(stage)
@@ -280,16 +288,8 @@ class _Walk:
         """Say what is being worked on, when nothing has been finished for a while."""
         print(f"        at work on {', '.join(sorted(stages))}; {_times(began, share)}", flush=True)
 
-    def _downstream(self, stage: str) -> set[str]:
-        found, todo = set(), [stage]
-        while todo:
-            for fed in self.graph.feeds[todo.pop()] - found:
-                found.add(fed)
-                todo.append(fed)
-        return found
 
-
-def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, engine: Engine, paused: bool) -> None:
+def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, engine: Engine) -> None:
     work: dict[str, float] = {}
     for stage in graph.needs:
         path = WORK / f"{stage}.json"
@@ -309,10 +309,11 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, e
         "failed": failed,
     }
     write_json(STATE / "last_repro.json", facts)
-    if paused:
-        print(f"time is up: {len(skipped)} stages to go; the same command goes on where this one ended")
+    doomed = sorted(set().union(*(graph.downstream(stage) for stage in failed)))
+    if to_go := len(set(skipped) - set(doomed)):
+        print(f"time is up: {to_go} stages to go; the same command goes on where this one ended")
     if failed:
-        print(f"failed: {', '.join(failed)}; not tried because of it: {_kinds(skipped) or 'none'}")
+        print(f"failed: {', '.join(failed)}; not tried because of it: {_kinds(doomed) or 'none'}")
 
 
 def _kinds(stages: list[str]) -> str:

@@ -96,7 +96,7 @@ class Run:
         try:
             call(*arguments, **named)
         except MlflowException as error:
-            print(f"warning: MLflow: {' '.join(str(error).split())[:200]}; the run goes on", file=sys.stderr)
+            print(f"warning: MLflow: {_brief(error)}; the run goes on", file=sys.stderr)
 
 
 @contextmanager
@@ -259,5 +259,23 @@ def _log_inputs(client, run_id: str, digests: Mapping[str, str], context: str) -
         )
         for path, md5 in data
     ]
-    if inputs:
+    for last in (False, False, True):
+        if not inputs or _told_inputs(client, run_id, inputs, last):
+            return
+
+
+def _told_inputs(client, run_id: str, inputs: list, last: bool) -> bool:
+    """Whether the store has taken them: of two stages that name a new data set at once, it refuses one at first."""
+    from mlflow.exceptions import MlflowException
+
+    try:
         client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if last:
+            print(f"warning: MLflow: {_brief(error)}; the run goes on without its data sets", file=sys.stderr)
+        return False
+    return True
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

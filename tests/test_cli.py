@@ -55,4 +55,4 @@ def test_stage_scripts_explain_themselves():
     assert stage("train").stderr == "error: usage: python -m pipelines train NAME\n"
     done = stage("train", "mult-nothing-s0")
     assert done.returncode == 1
-    assert "'nothing' is none of self, skip, shared" in done.stderr
+    assert "'nothing' is none of self, skip, skip_lowrank, shared" in done.stderr

@@ -32,7 +32,10 @@ def silog(prediction, target, mask):
             continue
         m = m & (t > 0) & (t <= 10)
         differences = [logarithm(p[at]) - logarithm(t[at]) for at in zip(*np.nonzero(m), strict=True)]
-        count = max(1, len(differences))
+        count = len(differences)
+        if not count:  # all its depths are too far: it counts as an image, and has no error
+            errors.append(0.0)
+            continue
         mean, square = sum(differences) / count, sum(d * d for d in differences) / count
         sobel = 0.0
         gp, gt = derivatives(p), derivatives(np.where(m, t, 0.0))

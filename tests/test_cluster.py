@@ -114,6 +114,7 @@ def shrink(project: Project) -> Project:
     scale["domains"] = {"rooms-home": few | {"val": 4}, "doom": few}
     scale["fine_tune"] |= {"images": 4, "steps": 1}
     scale["probe_images"] = 4
+    scale["balancings"] = scale["balancings"][:1]
     scale["seeds"]["six"] = [0]
     scale["baselines"]["runs"] = {"cnn-six-s0": "cnn"}
     scale["training"]["steps"] = 2

@@ -21,6 +21,7 @@ from mult.training.step import Step
 from mult.training.trainer import train
 from tests.models.test_mult import TINY, make
 from tests.reference.affinity import affinities
+from tests.training.helpers import Stop, StoppedAfter, assert_same
 from tests.training.test_trainer import CPU, HARDWARE, SETTINGS, assert_equal, job
 
 SEED = 4
@@ -160,21 +161,6 @@ def test_nothing_is_changed_by_looking(data, network):
     assert_same(before, after)
 
 
-def assert_same(one, other):
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    else:
-        assert one == other
-
-
 @pytest.mark.parametrize("network", [lambda: make(drop_path=0.2, dropout=0.2), with_batch_norms])
 @pytest.mark.parametrize("method", ["fixed", "gradnorm"])
 def test_a_recorded_training_ends_with_the_same_bits(data, network, method):
@@ -197,18 +183,9 @@ def test_a_resumed_training_has_the_same_records(data, tmp_path):
         work = job(data, "depth", "edges", affinity_every=2)
         return train(make(["depth", "edges"], dropout=0.2), work, CPU, **options)
 
-    class Stop(Exception):
-        pass
-
-    class Once(Checkpoints):
-        def save(self, step, state):
-            super().save(step, state)
-            if step == 4:
-                raise Stop
-
     expected = training()
     with pytest.raises(Stop):
-        training(checkpoints=Once(tmp_path / "kept", 0.0))
+        training(checkpoints=StoppedAfter(tmp_path / "kept", 4))
     kept = Checkpoints(tmp_path / "kept", 0.0).newest()["state"]
     assert len(kept["history"]["affinities"]) == 2 * 8
     resumed = training(start=kept)

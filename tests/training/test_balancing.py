@@ -15,6 +15,7 @@ from mult.training.balancing import METHODS, Balancing, balancing
 from mult.training.balancing.fair import fair_weights
 from mult.training.balancing.gradients import COLUMNS, gramian
 from tests.reference import balancing as reference
+from tests.training.helpers import assert_same
 
 OWN = ["fixed", "uncertainty", "dwa", "gradnorm", "graddrop", "mgda", "nash_mtl", "fairgrad"]
 TORCHJD = find_spec("torchjd") is not None
@@ -403,22 +404,6 @@ class TestState:
         np.testing.assert_array_equal(combine(name, rows, 3), combine(name, rows, 3))
         if name in ("pcgrad", "graddrop", "gradvac"):
             assert any((combine(name, rows, 3) != combine(name, rows, seed)).any() for seed in range(4, 9))
-
-
-def assert_same(a, b) -> None:
-    """Equal to the bit, all the way down."""
-    if isinstance(a, Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert list(a) == list(b)
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_same(x, y)
-    else:
-        assert a == b
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,6 +13,7 @@ from mult.data.store import open_split
 from mult.training.checkpoint import Checkpoints, fingerprint
 from mult.training.trainer import train
 from tests.conftest import ROOT, write_domain
+from tests.training.helpers import Stop, StoppedAfter
 from tests.training.test_trainer import CPU, assert_equal, job, make
 
 # Everything that a training may have to remember: averages, a method of balancing that learns, sums between two
@@ -70,17 +71,8 @@ def test_a_checkpoint_goes_on_with_the_same_bits(tmp_path):
     folder = write_domain(tmp_path / "noise")
     expected, seen = training(folder), []
 
-    class Stop(Exception):
-        pass
-
-    class Once(Checkpoints):
-        def save(self, step, state):
-            super().save(step, state)
-            if step == 13:
-                raise Stop
-
     with pytest.raises(Stop):
-        training(folder, Once(tmp_path / "kept", 0.0), note={"mlflow_run_id": "abc"})
+        training(folder, StoppedAfter(tmp_path / "kept", 13), note={"mlflow_run_id": "abc"})
     newest = Checkpoints(tmp_path / "kept", 0.0).newest()
     assert newest["mlflow_run_id"] == "abc"
     trained = training(folder, start=newest["state"], log=lambda row, step: seen.append(step))

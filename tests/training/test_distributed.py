@@ -17,6 +17,7 @@ from mult.training.distributed import World, device_of, joined, must_launch
 from mult.training.trainer import train
 from tests.conftest import ROOT, write_domain
 from tests.models.test_mult import TINY, make
+from tests.training.helpers import Stop, StoppedAfter
 from tests.training.test_trainer import CPU, HARDWARE, exact, job
 
 # Where nothing joins the skip to the streams, these read no map of the encoder but the coarsest.
@@ -28,20 +29,6 @@ STOP = 4  # steps after which a training that is to be gone on with ends
 @pytest.fixture
 def folder(tmp_path):
     return write_domain(tmp_path / "noise")
-
-
-class Stop(Exception):
-    pass
-
-
-class UntilStop(Checkpoints):
-    def due(self):
-        return True
-
-    def save(self, step, state):
-        super().save(step, state)
-        if step == STOP:
-            raise Stop
 
 
 def work(folder, hardware=HARDWARE, **changes):
@@ -121,7 +108,7 @@ def test_two_processes_train_as_one(folder, tmp_path, balancing, shard):
 def test_two_processes_go_on_where_one_was_killed(folder, tmp_path, shard):
     kept = tmp_path / "kept"
     with pytest.raises(Stop):
-        train(model(), work(folder), CPU, checkpoints=UntilStop(kept, 0.0))
+        train(model(), work(folder), CPU, checkpoints=StoppedAfter(kept, STOP))
     found = two(folder, tmp_path / "out.pt", shard=shard, kept=kept)
     assert_close(found, train(model(), work(folder), CPU), shard == "whole")
 

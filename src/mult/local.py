@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 from mult import lockfile
 from mult.process import STATE, die_with_parent
+from mult.quick import quicken
 
 LOGS = STATE / "logs"
 # Importing DVC and preparing its parsers would otherwise be paid by every stage.
@@ -92,7 +93,7 @@ def _dvc(name: str, results: Mapping[str, dict] | None, command: list[str], envi
     with open(LOGS / f"{name}.log", "w") as log, open(os.devnull) as nothing:
         for own, given in enumerate((nothing, log, log)):
             os.dup2(given.fileno(), own)
-    lockfile.write_lock_quickly()
+    quicken()
     if results:
         _take_over(results)
     if command:

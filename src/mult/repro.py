@@ -23,6 +23,7 @@ from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
 from mult.params import Hardware, load
 from mult.process import LAUNCHER, STATE, UNTIL, alone, time_is_up
+from mult.quick import quicken
 from mult.runs import names, probed
 from mult.stage import PAUSED, WORK
 
@@ -100,6 +101,7 @@ def outdated(targets: Sequence[str] = ()) -> Graph:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    quicken()
     try:
         return _outdated(Repo(), targets)
     except DvcException as error:

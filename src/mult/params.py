@@ -146,20 +146,24 @@ class Loss(Section):
 
 
 class Encoder(Section):
-    """A timm backbone; ``options`` go to ``timm.create_model`` as they are. Coordinates: see models/encoder.py.
+    """A timm backbone; ``options`` go to ``timm.create_model`` as they are.
 
-    ``pretrained`` is false, true (timm fetches the weights of that name) or the path of a local file.
+    ``pretrained`` is false, true (timm fetches the weights of that name) or the path of a local file. Coordinates: see
+    models/encoder.py; stem: models/stem.py.
     """
 
     name: str
     pretrained: bool | str
     coordinates: bool
+    stem: Literal["patch", "conv"] = "patch"
     options: dict[str, Any]
 
     @model_validator(mode="after")
     def _fits(self) -> "Encoder":
         if self.pretrained and self.coordinates:
             raise ValueError("coordinates: true needs pretrained: false; pretrained weights know three channels")
+        if self.pretrained and self.stem == "conv":
+            raise ValueError("stem: conv needs pretrained: false; pretrained weights have none")
         return self
 
 

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from mult.errors import UserError
 from mult.models.attention import VARIANTS
 from mult.models.block import FORMS
 from mult.models.cost import gmacs, parameters_m
+from mult.models.encoder import seeded_encoder
 from mult.models.mult import MulT
 from mult.tasks import TASKS, outputs
 
@@ -25,6 +27,7 @@ def make(tasks=tuple(TASKS), seed=0, size=32, name="tiny", options=TINY, coordin
     return MulT(outputs(tasks, 18), size, encoder, DECODER | decoder, seed)
 
 
+RESNET = {"name": "resnet18", "pretrained": False, "coordinates": False, "options": {}}
 PLAIN, DRAWN = {"attention": "self", "t2_mlp": True}, {"attention": "shared"}
 
 
@@ -69,7 +72,7 @@ def test_any_image_size(size, attention):
 
 
 def test_a_backbone_with_channels_first():
-    encoder = {"name": "resnet18", "pretrained": False, "coordinates": False, "options": {}}
+    encoder = RESNET
     model = MulT(outputs(["depth"], 18), 64, encoder, DECODER, 0).eval()
     assert model.encoder.widths == (64, 128, 256, 512)
     assert model(torch.rand(1, 3, 64, 96))["depth"].shape == (1, 1, 64, 96)
@@ -118,3 +121,14 @@ def test_the_encoder_learns_as_well():
     idle = [n for n, p in model.encoder.named_parameters() if p.grad is None or not p.grad.any()]
     # Keys' biases add the same to every score of a row, so the softmax forgets them; the last window is one token.
     assert not [n for n in idle if "bias" not in n and "layers_3" not in n], idle
+
+
+def test_a_conv_stem_keeps_the_tokens_and_every_run_of_a_seed_has_the_same():
+    encoder = {"name": "swin_tiny_patch4_window7_224", "pretrained": False, "coordinates": True, "options": TINY}
+    plain, one = (seeded_encoder(32, encoder | {"stem": stem}, 0) for stem in ("patch", "conv"))
+    image = torch.rand(2, 3, 40, 32)
+    assert [m.shape for m in one.eval()(image)] == [m.shape for m in plain.eval()(image)]
+    other = seeded_encoder(32, encoder | {"stem": "conv"}, 0)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    with pytest.raises(UserError, match="stem: conv takes the place"):
+        seeded_encoder(32, RESNET | {"stem": "conv"}, 0)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mult.errors import UserError
 from mult.models.pretrained import check_loaded, load_weights
+from mult.models.stem import put_stem
 from mult.models.torchvision_ops import declare_missing
 from mult.seeding import torch_seed
 
@@ -28,8 +29,13 @@ class Encoder(nn.Module):
         idle: whether the backbone has weights that no loss reaches.
     """
 
-    def __init__(self, name: str, image_size: int, pretrained: bool | str, coordinates: bool, **options):
-        """``pretrained``: True for the weights that timm fetches for ``name``, or the path of a local file.
+    def __init__(
+        self, name: str, image_size: int, pretrained: bool | str, coordinates: bool, stem: str = "patch", **options
+    ):
+        """
+        Args:
+            pretrained: True for the weights that timm fetches for ``name``, or the path of a local file.
+            stem: ``conv`` for the convolutions of mult.models.stem in the place of a Swin's patches.
 
         Raises:
             UserError: timm cannot make it, or less than 95 % of the pretrained weights came to be loaded.
@@ -48,6 +54,8 @@ class Encoder(nn.Module):
             check_loaded(self.body, _create(name, False, options), name)
         elif pretrained:
             load_weights(self.body, pretrained)
+        if stem == "conv":
+            put_stem(self.body, name)
         self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         # A backbone with a stem of stride 2 gives five maps; the decoder has four stages.
         self.widths = tuple(self.body.feature_info.channels()[-4:])
@@ -96,7 +104,7 @@ def _create(name: str, pretrained: bool, options: Mapping) -> nn.Module:
 def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:
     """First weights from ``seed`` alone, where they are not pretrained: the same in every run of a seed."""
     with torch_seed(seed, "encoder"):
-        chosen = (settings["pretrained"], settings["coordinates"])
+        chosen = (settings["pretrained"], settings["coordinates"], settings.get("stem", "patch"))
         return Encoder(settings["name"], image_size, *chosen, **settings["options"])
 
 

@@ -130,5 +130,5 @@ def test_a_conv_stem_keeps_the_tokens_and_every_run_of_a_seed_has_the_same():
     assert [m.shape for m in one.eval()(image)] == [m.shape for m in plain.eval()(image)]
     other = seeded_encoder(32, encoder | {"stem": "conv"}, 0)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-    with pytest.raises(UserError, match="stem: conv takes the place"):
+    with pytest.raises(UserError, match="stem: conv is for networks with patches"):
         seeded_encoder(32, RESNET | {"stem": "conv"}, 0)

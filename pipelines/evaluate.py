@@ -1,5 +1,7 @@
 """Score one run on the test split of every domain: scores.json, errors.csv and evaluation.json in runs/<run>.
 
+Of six-task variants confusion.csv as well. MLflow gets a picture of predictions on each domain.
+
 python -m pipelines evaluate mult-shared-s0
 """
 
@@ -8,10 +10,12 @@ from pathlib import Path
 import torch
 
 from mult import params, stage, tracking
-from mult.evaluation.evaluator import evaluate, figures, write_scores
+from mult.data.store import open_split
+from mult.evaluation.evaluator import evaluate, figures, write_confusion, write_scores
 from mult.files import read_json, write_json
 from mult.models import registry
 from mult.progress import Stopwatch
+from mult.reports.panel import panel
 from mult.training.distributed import device_of
 
 
@@ -23,6 +27,7 @@ def main(name: str) -> None:
     trained_by = read_json(folder / "run.json")["mlflow_run_id"]
     tags = about | {"stage": "evaluate", "trained_by": trained_by}
     inputs = [Path("data") / domain for domain in scale.domains]
+    device = device_of(scale.hardware)
     with tracking.stage_run(f"score {name}", about, tags, inputs, context="evaluation") as tracked:
         clock = Stopwatch()
         torch.set_num_threads(scale.hardware.threads)  # another number adds in another order
@@ -33,9 +38,14 @@ def main(name: str) -> None:
                 list(scale.domains),
                 Path("data"),
                 scale.score_batch,
-                device_of(scale.hardware),
+                device,
                 scale.shifts,
             )
         tracked.log(figures(scores))
+        for domain in scale.domains:
+            split = open_split(Path("data") / domain, "test")
+            tracked.show(f"predictions/{domain}.png", panel(model, split, config["tasks"], device))
     write_scores(folder, scores)
+    if config["study"] == "six":
+        write_confusion(folder, scores[scale.train_domain].confusion, config["classes"])
     write_json(folder / "evaluation.json", {"mlflow_run_id": tracked.id, "wall_s": clock.seconds()})

@@ -16,6 +16,11 @@ ASIDE = {
     "memory", "__init__", "errors", "files", "launch", "params", "process", "progress", "stage", "tracking", "word",
 }  # fmt: skip
 
+# Pictures for MLflow: no out holds anything of them.
+SHOWN_BY = {
+    f"src/mult/{name}.py"
+    for name in ("data/frame", "data/labels", "evaluation/predictions", "reports/panel", "reports/sheet")
+}
 TRAINED_BY = {f"src/mult/{name}" for name in ("seeding.py", "data/store.py", "data/encoding.py", "training")}
 
 
@@ -71,8 +76,8 @@ def imported(module: str) -> set[str]:
     ("module", "stage", "exempt"),
     [
         ("pipelines.train", "train_single@depth-0", set()),
-        # These reach the scores through the weights: with other batches or first weights there are others.
-        ("pipelines.evaluate", "evaluate_single@depth-0", TRAINED_BY),
+        # What trained it reaches the scores through the weights: with other batches or first weights there are others.
+        ("pipelines.evaluate", "evaluate_single@depth-0", TRAINED_BY | SHOWN_BY),
         ("pipelines.fine_tune", "fine_tune_six@shared-0", set()),
         ("pipelines.ablation", "ablation", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.tables", "tables", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),

@@ -89,6 +89,10 @@ class Run:
         entries = [Metric(key, value, now, step) for key, value in metrics.items() if math.isfinite(value)]
         self.tell(self._client.log_batch, self.id, metrics=entries)
 
+    def show(self, name: str, picture) -> None:
+        """Keep a picture, uint8 (H, W, 3), as the run's artifact ``name``."""
+        self.tell(self._client.log_image, self.id, picture, artifact_file=name)
+
     def tell(self, call: Callable, *arguments: object, **named: object) -> None:
         """Call MLflow; a store that fails in the middle of a run costs a warning, never the run."""
         from mlflow.exceptions import MlflowException

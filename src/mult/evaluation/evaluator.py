@@ -1,6 +1,6 @@
 """Scoring a trained model on the test split of every domain."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ Predict = Callable[[Tensor], Mapping[str, Tensor]]  # (B, 3, H, W) in [0, 1] to 
 class DomainScores:
     """What one domain says of a model: figures a task, and each image's error (NaN: no valid pixel).
 
-    ``groups`` names each image's room or map: images of one are not independent of each other.
+    ``groups`` names each image's room or map: images of one are not independent of each other. ``confusion`` counts
+    pixels, a row a true class and a column a predicted one, of the training domain's classes; None without semseg.
     """
 
     n_images: int
@@ -32,6 +33,7 @@ class DomainScores:
     data_digest: str
     figures: dict[str, dict[str, float]]
     errors: dict[str, list[float]]
+    confusion: Tensor | None = None
 
 
 def evaluate(
@@ -86,6 +88,7 @@ def score_split(
         data_digest=split.digest,
         figures={t: m.compute() for t, m in score.metrics.items()},
         errors={t: m.errors for t, m in score.metrics.items()},
+        confusion=score.metrics["semseg"].confusion if "semseg" in score.metrics else None,
     )
 
 
@@ -112,3 +115,16 @@ def write_scores(folder: Path, scores: Mapping[str, DomainScores]) -> None:
     with atomic(folder / "errors.csv", "w") as file:
         columns = ["domain", "task", "image", "group", "error"]
         pd.DataFrame(rows, columns=columns).to_csv(file, index=False, float_format="%.6g")
+
+
+def write_confusion(folder: Path, confusion: Tensor, classes: Sequence[str]) -> None:
+    """Write ``confusion.csv``: which percent of each true class's pixels is predicted as what; classes seen alone."""
+    counts = confusion.numpy()
+    rows = [
+        (classes[true], classes[guess], 100 * counts[true, guess] / counts[true].sum())
+        for true in range(len(classes))
+        for guess in range(len(classes))
+        if counts[true].any() and (counts[:, guess].any() or counts[guess].any())
+    ]
+    with atomic(folder / "confusion.csv", "w") as file:
+        pd.DataFrame(rows, columns=["actual", "predicted", "percent"]).to_csv(file, index=False, float_format="%.4g")

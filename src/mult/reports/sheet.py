@@ -35,7 +35,7 @@ def contact_sheet(split: Split, images: int = 24, across: int = 2) -> np.ndarray
     rows += [blank] * (lines * across - len(rows))
     block = np.vstack([np.hstack(rows[line * across : (line + 1) * across]) for line in range(lines)])
     head = np.hstack([_head(rows[0].shape[1])] * across)
-    title = _text(
+    title = text(
         f"{split.domain}, {split.split}: {len(chosen)} of {len(split)} images, {split.arrays['rgb'].shape[1]} pixels",
         block.shape[1],
     )
@@ -91,7 +91,11 @@ _STORED = {
 
 def _row(sample: dict[str, np.ndarray]) -> np.ndarray:
     valid = sample["mask_valid"] > 0
-    cells = [draw(name, np.asarray(sample[_STORED[name]]), valid) for name in COLUMNS]
+    return framed([draw(name, np.asarray(sample[_STORED[name]]), valid) for name in COLUMNS])
+
+
+def framed(cells: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of one size side by side, enlarged by a whole number to ``CELL`` pixels, with paper between them."""
     times = -(-CELL // cells[0].shape[1])
     cells = [np.kron(cell, np.ones((times, times, 1), np.uint8)) for cell in cells]
     framed = [cv2.copyMakeBorder(cell, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=PAPER) for cell in cells]
@@ -99,10 +103,11 @@ def _row(sample: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _head(width: int) -> np.ndarray:
-    return _text(COLUMNS, width, (width - 2 * GAP) / len(COLUMNS))
+    return text(COLUMNS, width, (width - 2 * GAP) / len(COLUMNS))
 
 
-def _text(words: str | Sequence[str], width: int, step: float = 0) -> np.ndarray:
+def text(words: str | Sequence[str], width: int, step: float = 0) -> np.ndarray:
+    """A line of text ``width`` pixels wide, or words that begin every ``step`` pixels."""
     line = np.full((TITLE, width, 3), PAPER, np.uint8)
     for place, word in enumerate([words] if isinstance(words, str) else words):
         at = (int(place * step) + 2, TITLE - 7)

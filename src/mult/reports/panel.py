@@ -1,0 +1,31 @@
+"""Labels and predictions of a few images, one above the other: what MLflow shows of a scoring."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from mult.data.batches import read
+from mult.data.store import Split
+from mult.evaluation.predictions import predict
+from mult.reports.sheet import GAP, draw, framed, text
+from mult.tasks import TASKS
+
+
+def panel(
+    model: torch.nn.Module, split: Split, tasks: Sequence[str], device: torch.device, images: int = 4
+) -> np.ndarray:
+    """uint8 (H, W, 3): for each of ``images`` spread over the split a row of its labels and one of the predictions."""
+    chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
+    guesses = predict(model, read(split, tasks, chosen).rgb.to(device))
+    rows = [row for image, guess in zip(chosen, guesses, strict=True) for row in _rows(split, int(image), guess)]
+    width = rows[0].shape[1]
+    title = f"{split.domain}, {split.split}: labels, below them predictions"
+    return np.vstack([text(title, width), text(["input", *tasks], width, (width - 2 * GAP) / (1 + len(tasks))), *rows])
+
+
+def _rows(split: Split, image: int, guess: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    rgb, valid = np.asarray(split.arrays["rgb"][image]), split.arrays["mask_valid"][image] > 0
+    labels = [draw(task, np.asarray(split.arrays[TASKS[task].name][image]), valid) for task in guess]
+    guesses = [draw(task, codes, np.ones_like(valid)) for task, codes in guess.items()]
+    return [framed([rgb, *labels]), framed([np.full_like(rgb, 225), *guesses])]

@@ -1,7 +1,9 @@
-"""With and without shared attention, variant against variant: reports/tables/ablation.csv and .md.
+"""With and without shared attention, variant against variant: reports/tables/ablation.*.
 
 python -m pipelines ablation
 """
+
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -9,6 +11,7 @@ from mult import params
 from mult.evaluation.ablation import ALL, Errors, ablation, greatest_difference, noise
 from mult.evaluation.results import load_results
 from mult.reports import tables
+from mult.reports.tables import Shown
 
 
 def main() -> None:
@@ -16,6 +19,7 @@ def main() -> None:
     scale, seeds = settings.scale, settings.scale.seeds.six
     results = load_results()
     table = ablation(Errors(), results, settings.comparisons, seeds, scale.train_domain)
+    runs = tables.runs_of(results)
     facts = tables.facts(scale) | {"seeds": len(seeds)}
     title = tables.caption("Six-task variants compared, gain in percent, + is better for the first", facts)
     notes = [
@@ -29,9 +33,15 @@ def main() -> None:
         f"**Task by task, and on other domains** ({facts['scale']} scale). Gain in percent [95 % interval]; in bold "
         "what is better or worse after adjustment; the CSV has p, permutation tests over seeds and over rooms, the "
         "usual bootstrap's intervals (too short with few seeds), and the gains in the main figures.",
-        tables.markdown(_wide(table)),
+        Shown(_wide(table), lambda row, column: _runs(runs, column)),
     ]
-    tables.write_table("ablation", table, title, notes, _answers(table, settings))
+    answers = Shown(_answers(table, settings), lambda row, column: _runs(runs, row["comparison"]))
+    tables.write_table("ablation", table, title, notes, answers)
+
+
+def _runs(runs: Callable[..., list[str]], comparison: str) -> list[str]:
+    """The runs of both variants of ``a over b``; none for another column's name."""
+    return runs(*(f"mult-{variant}" for variant in comparison.split(" over ")))
 
 
 def _answers(table: pd.DataFrame, settings: params.Params) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """Which task helps which, 6 x 6, by two-task models and by what six-task trainings record in passing.
 
-reports/tables/affinity.csv and .md, affinity_cheap.csv (every matrix, a row a cell) and affinity_agreement.csv.
+reports/tables/affinity.*, affinity_cheap.csv (every matrix, a row a cell) and affinity_agreement.csv.
 
 python -m pipelines affinity
 """
+
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -19,6 +21,7 @@ from mult.evaluation.affinity import (
 )
 from mult.evaluation.results import load_results
 from mult.reports import tables
+from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
 MEASURES = {"cosine": "Cosine of the gradients", "tag": "Lookahead affinity (TAG)"}
@@ -27,7 +30,9 @@ MEASURES = {"cosine": "Cosine of the gradients", "tag": "Lookahead affinity (TAG
 def main() -> None:
     settings = params.load()
     scale = settings.scale
-    gains = over_seeds(measured(load_results(), scale.train_domain))
+    results = load_results()
+    runs = tables.runs_of(results)
+    gains = over_seeds(measured(results, scale.train_domain))
     cheap = {
         (measure, variant): over_seeds(recorded({s: f"mult-{variant}-s{s}" for s in scale.seeds.six}, measure))
         for measure in MEASURES
@@ -54,9 +59,18 @@ def main() -> None:
         _seeds(gains),
         *_summary(paired),
         *_recorded(ours, variant, len(scale.seeds.six), agreed),
-        _published(papers),
+        *_published(papers),
     ]
-    tables.write_table("affinity", table, title, notes, _with(_cells(gains), " %").reset_index())
+    cells = _with(_cells(gains), " %").reset_index()
+    shown = Shown(cells, lambda row, column: _runs(runs, row["on"], column), list(cells)[1:])
+    tables.write_table("affinity", table, title, notes, shown)
+
+
+def _runs(runs: Callable[..., list[str]], on: str, column: str) -> list[str]:
+    """The runs of the pair of ``on`` and the task that ``column`` names, and the one-task runs beside them."""
+    pair = {on, column.removeprefix("with ").removesuffix(" %")}
+    names = runs(f"pair-{'+'.join(task for task in TASKS if task in pair)}")
+    return names and names + runs(f"single-{on}")
 
 
 def _with(cells: pd.DataFrame, unit: str = "") -> pd.DataFrame:
@@ -78,17 +92,17 @@ def _seeds(gains: pd.DataFrame) -> str:
     return "One training of each pair: how far another seed would move a cell is not known."
 
 
-def _summary(paired: pd.DataFrame) -> list[str]:
+def _summary(paired: pd.DataFrame) -> list[str | Shown]:
     means = ", ".join(f"{pair} {value:+.1f}" for pair, value in both_ways(paired).dropna().items())
     about = given_and_received(paired).rename(columns={"gives": "gives %", "receives": "receives %"})
     return [
         f"Mean of a pair's two directions, in percent: {means}.",
         "What the others gain with a task, and what it gains with the others, on average:",
-        tables.markdown(about),
+        Shown(about),
     ]
 
 
-def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: pd.DataFrame) -> list[str]:
+def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: pd.DataFrame) -> list[str | Shown]:
     if all(of.isna().all(axis=None) for of in ours.values()):
         return ["Six-task trainings recorded no affinities: `affinity_every` is 0 at this scale."]
     notes = [
@@ -101,14 +115,14 @@ def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: p
     for measure, of in ours.items():
         unit = {"tag": ", in percent of the loss"}.get(measure, "")
         shown = (of * (100 if measure == "tag" else 1)).map(lambda value: "–" if pd.isna(value) else f"{value:+.2f}")
-        notes += [f"{MEASURES[measure]}{unit}:", tables.markdown(_with(shown).reset_index())]
+        notes += [f"{MEASURES[measure]}{unit}:", Shown(_with(shown).reset_index())]
     names = {"rho": "Spearman's rho", "permutations": "namings"}
     return [
         *notes,
         "Do they order the cells off the diagonal alike? Papers' gains are of five tasks. p is two-sided, the share of "
         "namings of the tasks, rows and columns together, under which the correlation is as strong; it is not adjusted "
         f"for {len(agreed)} comparisons.",
-        tables.markdown(agreed.replace({"matrix": MEASURES}).rename(columns=names)),
+        Shown(agreed.replace({"matrix": MEASURES}).rename(columns=names)),
     ]
 
 
@@ -120,7 +134,7 @@ def _papers() -> dict[str, pd.DataFrame]:
     return {f"Standley et al. 2020, {name}": matrix(of) for name, of in cells.groupby(setting, sort=False)}
 
 
-def _published(papers: dict[str, pd.DataFrame]) -> str:
+def _published(papers: dict[str, pd.DataFrame]) -> list[str | Shown]:
     cells = tables.published("affinity")
     mult = cells[cells["source"].str.startswith("MulT")].set_index(["row", "column"])["value"]
     shown = pd.DataFrame("–", index=list(TASKS), columns=list(TASKS))
@@ -129,10 +143,8 @@ def _published(papers: dict[str, pd.DataFrame]) -> str:
             paper = [f"**{mult[on, giving]:+.1f}**"] if (on, giving) in mult.index else []
             cnn = [f"{of.loc[on, giving]:+.1f}" for of in papers.values() if pd.notna(of.loc[on, giving])]
             shown.loc[on, giving] = " ".join([*paper, " / ".join(cnn)]).strip() or "–"
-    lines = [
+    return [
         "### Published",
-        "",
         "In percent: MulT's two known cells (second-hand), and Standley et al. 2020 (CNN, three settings):",
-        "",
+        Shown(_with(shown).reset_index()),
     ]
-    return "\n".join([*lines, tables.markdown(_with(shown).reset_index())])

@@ -1,4 +1,4 @@
-"""Methods of balancing the tasks' losses against each other: reports/tables/balancing.csv and .md.
+"""Methods of balancing the tasks' losses against each other: reports/tables/balancing.*.
 
 python -m pipelines balancing
 """
@@ -7,12 +7,15 @@ from mult import params
 from mult.evaluation.results import load_results
 from mult.evaluation.studies import balancing
 from mult.reports import tables
+from mult.reports.tables import Shown
 
 
 def main() -> None:
     settings = params.load()
     scale = settings.scale
-    table = balancing(load_results(), settings.balancing, scale.train_domain)
+    results = load_results()
+    table = balancing(results, settings.balancing, scale.train_domain)
+    runs = tables.runs_of(results)
     title = tables.caption(
         f"Balancing methods on `{settings.balancing}`: gain in percent over its own method "
         f"({scale.training.balancing}) with the same seed, on {scale.train_domain}'s test split, + is better",
@@ -24,4 +27,6 @@ def main() -> None:
     ]
     if table.empty:
         notes = ["None is trained at this scale; `balancings` in params.yaml names them, `gpu` has them all."]
-    tables.write_table("balancing", table, title, notes)
+    gains = [column for column in table if column.endswith("gain")]
+    shown = Shown(table, lambda row, column: runs(f"balance-{row['balancing']}"), gains, down=True)
+    tables.write_table("balancing", table, title, notes, shown)

@@ -1,7 +1,9 @@
-"""Every run on every domain, zero-shot and tuned: reports/tables/cross_domain and fine_tuned, .csv and .md.
+"""Every run on every domain, zero-shot and tuned: reports/tables/cross_domain.* and fine_tuned.*.
 
 python -m pipelines cross_domain
 """
+
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -10,6 +12,7 @@ from mult.evaluation.results import load_results
 from mult.evaluation.studies import cross_domain, six_models, tuned
 from mult.params import Scale
 from mult.reports import tables
+from mult.reports.tables import Shown
 
 
 def main() -> None:
@@ -25,12 +28,13 @@ def main() -> None:
         "over other classes in each domain. Depth of `doom` has a scale of its own: see rmse_aligned in results.csv.",
         f"Published for MulT on real data sets (second-hand, other data: not comparable in size): {told}.",
     ]
-    tables.write_table("cross_domain", table, title, notes, tables.value_and_gain(table, list(six_models(results))))
-    _fine_tuned(tuned(results, scale.train_domain), scale)
+    tables.write_table("cross_domain", table, title, notes, _shown(table, results))
+    _fine_tuned(results, scale)
 
 
 def _fine_tuned(results: pd.DataFrame, scale: Scale) -> None:
-    table = cross_domain(results, scale.train_domain)
+    after = tuned(results, scale.train_domain)
+    table = cross_domain(after, scale.train_domain)
     table = table[table["domain"] != scale.train_domain]
     steps = f"{scale.fine_tune.steps} steps on {scale.fine_tune.images} images of each domain"
     title = tables.caption(f"The same after {steps}", tables.facts(scale) | {"seeds": len(scale.seeds.fine_tune)})
@@ -40,4 +44,15 @@ def _fine_tuned(results: pd.DataFrame, scale: Scale) -> None:
         "The paper shows pictures of models tuned on blurred images and on CocoDoom, and no number of which it could "
         "be said that it is of these.",
     ]
-    tables.write_table("fine_tuned", table, title, notes, tables.value_and_gain(table, list(six_models(results))))
+    tables.write_table("fine_tuned", table, title, notes, _shown(table, results, "tuned-"))
+
+
+def _shown(table: pd.DataFrame, results: pd.DataFrame, prefix: str = "") -> Shown:
+    """Figures and gains; the best model of a row is set in bold. ``prefix``: of the runs' names."""
+    models, runs = six_models(results), tables.runs_of(results)
+
+    def sources(row: Mapping[str, str], column: str) -> list[str]:
+        single = f"{prefix}single-{row['task']}"
+        return runs(single) if column == "single" else runs(prefix + models[column], single) if column in models else []
+
+    return Shown(tables.value_and_gain(table, list(models)), sources, ["single", *models])

@@ -1,4 +1,4 @@
-"""Which tasks to train together when so many networks may run: reports/tables/grouping.csv and .md.
+"""Which tasks to train together when so many networks may run: reports/tables/grouping.*.
 
 python -m pipelines grouping
 """
@@ -14,6 +14,7 @@ from mult.evaluation.results import load_results
 from mult.evaluation.studies import subset_losses
 from mult.evaluation.subsets import predicted, relative_to_single
 from mult.reports import published, tables
+from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
 BUDGETS = range(1, len(TASKS) + 1)
@@ -47,10 +48,10 @@ def main() -> None:
         "Standley et al. 2020).",
         _doubt(results, scale.train_domain, six, ours[ours["networks"] == "measured"]),
         _larger(measured, by_pairs),
-        _published(standley),
-        _predictions(),
+        *_published(standley),
+        *_predictions(),
     ]
-    tables.write_table("grouping", pd.concat([ours, standley]), title, notes, _side_by_side(ours))
+    tables.write_table("grouping", pd.concat([ours, standley]), title, notes, Shown(_side_by_side(ours)))
 
 
 def _rows(
@@ -127,7 +128,7 @@ def _standley(setting: published.Setting) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _published(standley: pd.DataFrame) -> str:
+def _published(standley: pd.DataFrame) -> list[str | Shown]:
     shown = pd.DataFrame({"budget": standley["budget"].unique()})
     for data, rows in standley.groupby("data", sort=False):
         setting = data.removeprefix("Standley ")
@@ -139,7 +140,7 @@ def _published(standley: pd.DataFrame) -> str:
         f"not at {data.removeprefix('Standley ')}, budget {budget:g}, where they give {said:.5f}"
         for data, budget, said in zip(other["data"], other["budget"], other["published"], strict=True)
     )
-    lines = [
+    return [
         "The same on the networks of Standley et al. 2020 (CNN, five tasks, three settings, half-size networks at half "
         "the cost): the least sum of losses, and by how much it is missed where losses of three tasks and more are "
         "predicted from pairs. Chosen by validation losses, reported on test losses, as there; a plain sum, in which "
@@ -147,12 +148,11 @@ def _published(standley: pd.DataFrame) -> str:
         "normals and keypoints whose figures look like an outlier in the source. "
         f"{len(standley) - len(other)} of their {len(standley)} totals come out to the fifth digit"
         + (f" ({told})." if told else "."),
-        "",
+        Shown(shown),
     ]
-    return "\n".join([*lines, tables.markdown(shown)])
 
 
-def _predictions() -> str:
+def _predictions() -> list[str | Shown]:
     """Rank correlation of predicted with measured losses."""
     rows = []
     for setting in get_args(published.Setting):
@@ -160,9 +160,8 @@ def _predictions() -> str:
         large = test.count(axis=1) > 2
         guess, truth = predicted(test)[large], test[large]
         rows.append({"setting": setting} | guess.corrwith(truth, method="spearman").to_dict())
-    lines = [
+    return [
         "How well pairs predict there: rank correlation of predicted and measured test losses a task, over the "
         f"{int(truth.notna().sum().iloc[0])} networks of three tasks and more that have it:",
-        "",
+        Shown(pd.DataFrame(rows)),
     ]
-    return "\n".join([*lines, tables.markdown(pd.DataFrame(rows))])

@@ -1,4 +1,4 @@
-"""What the six-task models owe to their attention maps: reports/tables/probes.csv and .md.
+"""What the six-task models owe to their attention maps: reports/tables/probes.*.
 
 python -m pipelines probes
 """
@@ -9,6 +9,7 @@ from mult import params, runs
 from mult.evaluation.results import load_probes
 from mult.evaluation.studies import flows, probes
 from mult.reports import tables
+from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
 
@@ -30,7 +31,9 @@ def main() -> None:
         "In the paper's sharing the map is made from the encoder's skip, so nothing flows from one task's stream to "
         f"another's. How often `without` moves the predictions of *another* task: {moved}.",
     ]
-    tables.write_table("probes", table, title, notes, shown=_shown(table))
+    names = {variant: [f"mult-{variant}-s{seed}" for seed in scale.seeds.probe] for variant in settings.variants}
+    shown = Shown(_shown(table), lambda row, column: names[row["variant"]] if column.endswith("%") else [])
+    tables.write_table("probes", table, title, notes, shown)
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 python -m pipelines tables
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from mult.evaluation.studies import cost, six_models, six_task, task_count, triv
 from mult.files import atomic
 from mult.params import Scale
 from mult.reports import tables
+from mult.reports.tables import Shown, Sources
+from mult.tasks import TASKS
 
 SECTIONS = {
     "ablation": "With and without shared attention",
@@ -54,7 +57,19 @@ def _six_task(results: pd.DataFrame, scale: Scale) -> None:
         f"Better than the trivial predictors with every seed: {beaten}.",
         "Published: MulT over 1-task Swin on Taskonomy, second-hand; only the largest gain could be found.",
     ]
-    tables.write_table("six_task", table, title, notes, tables.value_and_gain(table, models))
+    shown = Shown(tables.value_and_gain(table, models), _six_sources(results), ["single", *models])
+    tables.write_table("six_task", table, title, notes, shown)
+
+
+def _six_sources(results: pd.DataFrame) -> Sources:
+    models, runs = six_models(results), tables.runs_of(results)
+
+    def sources(row: Mapping[str, object], column: str) -> list[str]:
+        tasks = [row["task"]] if row["task"] in TASKS else list(TASKS)
+        single = [f"single-{task}" for task in tasks]
+        return runs(*single) if column == "single" else runs(models[column], *single) if column in models else []
+
+    return sources
 
 
 def _published_gain() -> dict[str, float]:
@@ -76,7 +91,9 @@ def _task_count(results: pd.DataFrame, scale: Scale) -> None:
         "Published: MulT with six tasks is said to be better than with five, and with five than with four "
         "(second-hand, no numbers found).",
     ]
-    tables.write_table("task_count", table, title, notes)
+    runs = tables.runs_of(results)
+    shown = Shown(table, lambda row, column: runs(f"set-{row['of']}" if row["tasks"] < len(TASKS) else "mult-shared"))
+    tables.write_table("task_count", table, title, notes, shown)
 
 
 def _cost(results: pd.DataFrame, scale: Scale) -> None:
@@ -90,7 +107,9 @@ def _cost(results: pd.DataFrame, scale: Scale) -> None:
         "Speed as these runs had it, with others beside them on the same machine: see reports/bench for measurements "
         "side by side. No parameter count, operation count or speed of MulT has been published that we know of.",
     ]
-    tables.write_table("cost", table, title, notes)
+    runs = tables.runs_of(results)
+    shown = Shown(table, lambda row, column: runs(row["model"], f"mult-{row['model']}"))
+    tables.write_table("cost", table, title, notes, shown)
 
 
 def _trivial(results: pd.DataFrame, scale: Scale) -> None:
@@ -103,7 +122,9 @@ def _trivial(results: pd.DataFrame, scale: Scale) -> None:
         "*constant*: median (shares of the classes for semseg); *constant-mean*: mean; *constant-pixel*: median at "
         "each place. *single*: the one-task model, for comparison. The paper shows no such rows.",
     ]
-    tables.write_table("trivial", table, title, notes)
+    runs = tables.runs_of(results)
+    shown = Shown(table, lambda row, column: runs(f"single-{row['task']}" if column == "single" else column))
+    tables.write_table("trivial", table, title, notes, shown)
 
 
 def _page(scale: str) -> None:

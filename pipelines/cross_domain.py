@@ -28,7 +28,7 @@ def main() -> None:
         "over other classes in each domain. Depth of `doom` has a scale of its own: see rmse_aligned in results.csv.",
         f"Published for MulT on real data sets (second-hand, other data: not comparable in size): {told}.",
     ]
-    tables.write_table("cross_domain", table, title, notes, _shown(table, results))
+    tables.write_table("cross_domain", table, title, notes, _shown(table, six_models(results), results))
     _fine_tuned(results, scale)
 
 
@@ -44,12 +44,12 @@ def _fine_tuned(results: pd.DataFrame, scale: Scale) -> None:
         "The paper shows pictures of models tuned on blurred images and on CocoDoom, and no number of which it could "
         "be said that it is of these.",
     ]
-    tables.write_table("fine_tuned", table, title, notes, _shown(table, results, "tuned-"))
+    tables.write_table("fine_tuned", table, title, notes, _shown(table, six_models(after), results, "tuned-"))
 
 
-def _shown(table: pd.DataFrame, results: pd.DataFrame, prefix: str = "") -> Shown:
+def _shown(table: pd.DataFrame, models: Mapping[str, str], results: pd.DataFrame, prefix: str = "") -> Shown:
     """Figures and gains; the best model of a row is set in bold. ``prefix``: of the runs' names."""
-    models, runs = six_models(results), tables.runs_of(results)
+    runs = tables.runs_of(results)
 
     def sources(row: Mapping[str, str], column: str) -> list[str]:
         single = f"{prefix}single-{row['task']}"

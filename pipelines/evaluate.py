@@ -44,7 +44,7 @@ def main(name: str) -> None:
         tracked.log(figures(scores))
         for domain in scale.domains:
             split = open_split(Path("data") / domain, "test")
-            tracked.show(f"predictions/{domain}.png", panel(model, split, config["tasks"], device))
+            tracked.show(f"predictions/{domain}.png", panel(model, config, split, device))
     write_scores(folder, scores)
     if config["study"] == "six":
         write_confusion(folder, scores[scale.train_domain].confusion, config["classes"])

@@ -84,6 +84,7 @@ def imported(module: str) -> set[str]:
         ("pipelines.probe", "probe@shared-0", TRAINED_BY),
         ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
         ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
+        ("pipelines.gallery", "gallery@doom", TRAINED_BY | {"src/mult/data/frame.py"}),
         ("pipelines.affinity", "affinity", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.probes", "probes", {"src/mult/runs.py"}),
         ("pipelines.grouping", "grouping", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),

@@ -138,6 +138,13 @@ class Baselines(Section):
     runs: dict[str, str]
 
 
+class Shown(Section):
+    """The gallery: how many test images of each domain, and predictions of which six-task variants."""
+
+    images: PositiveInt
+    variants: Annotated[list[str], Field(min_length=1)]
+
+
 class Loss(Section):
     """A task's loss and its weight in the sum."""
 
@@ -376,6 +383,7 @@ class Params(Section):
     baselines: dict[Key, Baseline]
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
     sheet: Sheet
+    gallery: Shown
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
     scale: Scale
 
@@ -426,6 +434,8 @@ class Params(Section):
                 )
         if self.balancing not in self.variants:
             raise ValueError(f"balancing: {self.balancing!r} is none of the variants {', '.join(self.variants)}")
+        if unknown := [name for name in self.gallery.variants if name not in self.variants]:
+            raise ValueError(f"gallery.variants: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")
         for of in self.comparisons:
             if unknown := [name for name in (of.variant, of.base) if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")

@@ -1,31 +1,40 @@
 """Labels and predictions of a few images, one above the other: what MLflow shows of a scoring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
 from mult.data.batches import read
+from mult.data.classes import class_map
 from mult.data.store import Split
 from mult.evaluation.predictions import predict
-from mult.reports.sheet import GAP, draw, framed, text
+from mult.reports.sheet import GAP, PAPER, draw, framed, text
 from mult.tasks import TASKS
 
 
 def panel(
-    model: torch.nn.Module, split: Split, tasks: Sequence[str], device: torch.device, images: int = 4
+    model: torch.nn.Module, config: Mapping[str, Any], split: Split, device: torch.device, images: int = 4
 ) -> np.ndarray:
-    """uint8 (H, W, 3): for each of ``images`` spread over the split a row of its labels and one of the predictions."""
+    """uint8 (H, W, 3): for each of ``images`` spread over the split a row of its labels and one of the predictions.
+
+    ``config``: the model's model.json.
+    """
+    tasks, mapping = config["tasks"], class_map(split.classes, config["classes"])
     chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
     guesses = predict(model, read(split, tasks, chosen).rgb.to(device))
-    rows = [row for image, guess in zip(chosen, guesses, strict=True) for row in _rows(split, int(image), guess)]
+    rows = [
+        row for image, guess in zip(chosen, guesses, strict=True) for row in _rows(split, int(image), guess, mapping)
+    ]
     width = rows[0].shape[1]
     title = f"{split.domain}, {split.split}: labels, below them predictions"
     return np.vstack([text(title, width), text(["input", *tasks], width, (width - 2 * GAP) / (1 + len(tasks))), *rows])
 
 
-def _rows(split: Split, image: int, guess: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _rows(split: Split, image: int, guess: Mapping[str, np.ndarray], mapping: np.ndarray) -> list[np.ndarray]:
     rgb, valid = np.asarray(split.arrays["rgb"][image]), split.arrays["mask_valid"][image] > 0
-    labels = [draw(task, np.asarray(split.arrays[TASKS[task].name][image]), valid) for task in guess]
+    stored = {task: np.asarray(split.arrays[TASKS[task].name][image]) for task in guess}
+    labels = [draw(task, mapping[of] if task == "semseg" else of, valid) for task, of in stored.items()]
     guesses = [draw(task, codes, np.ones_like(valid)) for task, codes in guess.items()]
-    return [framed([rgb, *labels]), framed([np.full_like(rgb, 225), *guesses])]
+    return [framed([rgb, *labels]), framed([np.full_like(rgb, PAPER), *guesses])]

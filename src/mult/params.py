@@ -382,6 +382,7 @@ class Params(Section):
     controls: dict[Key, Changes]
     baselines: dict[Key, Baseline]
     comparisons: Annotated[list[Comparison], Field(min_length=1)]
+    served: str
     sheet: Sheet
     gallery: Shown
     scales: dict[Literal["smoke", "laptop", "gpu", "paper"], Scale]
@@ -436,6 +437,8 @@ class Params(Section):
             raise ValueError(f"balancing: {self.balancing!r} is none of the variants {', '.join(self.variants)}")
         if unknown := [name for name in self.gallery.variants if name not in self.variants]:
             raise ValueError(f"gallery.variants: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")
+        if self.served not in self.variants:
+            raise ValueError(f"served: {self.served!r} is none of the variants {', '.join(self.variants)}")
         for of in self.comparisons:
             if unknown := [name for name in (of.variant, of.base) if name not in self.variants]:
                 raise ValueError(f"comparisons: {unknown[0]!r} is none of the variants {', '.join(self.variants)}")

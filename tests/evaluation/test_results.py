@@ -16,7 +16,7 @@ def write_run(folder, *files):
 def test_ids_of_trainings_scorings_and_of_the_probings_that_are_asked_for(tmp_path):
     for name in ("mult-shared-s0", "mult-shared-s1"):
         write_run(tmp_path / name, "run.json", "evaluation.json", "probe.json")
-    ids = run_ids(["mult-shared-s0", "mult-shared-s1"], ["mult-shared-s0"], tmp_path)
+    ids = run_ids(["mult-shared-s0", "mult-shared-s1"], ["mult-shared-s0"], folder=tmp_path)
     assert ids == {
         *(f"mult-shared-s{seed} {file}" for seed in (0, 1) for file in ("run.json", "evaluation.json")),
         "mult-shared-s0 probe.json",

@@ -31,10 +31,13 @@ def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def run_ids(names: Iterable[str], probed: Iterable[str], folder: Path = Path("runs")) -> set[str]:
-    """MLflow ids of the trainings and scorings of the runs called ``names``, and of the probing of ``probed``."""
+def run_ids(
+    names: Iterable[str], probed: Iterable[str], served: Iterable[str] = (), folder: Path = Path("runs")
+) -> set[str]:
+    """MLflow ids of the runs called ``names``, trained and scored, and of what ``probed`` and ``served`` became."""
     files = [(name, file) for name in names for file in ("run.json", "evaluation.json")]
     files += [(name, "probe.json") for name in probed]
+    files += [(name, "mlflow_model.json") for name in served]
     return {read_json(folder / name / file)["mlflow_run_id"] for name, file in files}
 
 

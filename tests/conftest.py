@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
 from mult.data.store import LABELS, Writer
 
+hypothesis.settings.register_profile("beside others", deadline=None)
+hypothesis.settings.load_profile("beside others")
 torch.set_num_threads(1)  # models of tests are tiny: a second thread waits more than it works
 
 ROOT = Path(__file__).parents[1]

@@ -2,11 +2,13 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -34,7 +36,7 @@ class Project:
 
     def run(self, *command: str, code: int = 0) -> str:
         process = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = process.communicate(timeout=800)
+        output, _ = process.communicate(timeout=1500)
         assert process.returncode == code, output
         return output
 
@@ -92,6 +94,18 @@ def copy_project(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     return Project(folder)
+
+
+@contextmanager
+def cpu_seconds() -> Iterator[Callable[[], float]]:
+    """A function that tells the CPU time of the processes that ended in the block; other tests may run beside it."""
+
+    def ended() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = ended()
+    yield lambda: ended() - before
 
 
 def _held(lock: Path) -> bool:

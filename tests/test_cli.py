@@ -40,7 +40,7 @@ def test_help_comes_at_once_and_has_examples(capsys):
     began = time.perf_counter()
     assert mult("--help").returncode == 0
     assert time.perf_counter() - began < 1.0
-    for command in ("params", "repro", "ui"):
+    for command in ("params", "repro", "predict", "ui"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         assert f"example: mult {command}" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def test_help_comes_at_once_and_has_examples(capsys):
     with cpu_seconds() as spent:
         assert mult("--help").returncode == 0
     assert spent() < 0.5
-    for command in ("params", "repro", "ui"):
+    for command in ("params", "repro", "predict", "ui"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         assert f"example: mult {command}" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from mult.data import labels
 from mult.errors import UserError
-from mult.files import atomic
+from mult.png import write_png
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def annotate_files(sources: Sources, edge_sigma: float, out: Path) -> tuple[list
     written = []
     for domain, values in maps.items():
         written.append(Path(out) / f"{domain}.png")
-        _write(written[-1], values)
+        write_png(written[-1], values)
     return written, missing
 
 
@@ -139,12 +139,3 @@ def _check_size(path: Path, picture: np.ndarray, shape: tuple[int, int]) -> None
     if picture.shape[:2] != shape:
         (h, w), (height, width) = picture.shape[:2], shape
         raise UserError(f"{path}: {w} x {h} pixels, but the picture has {width} x {height}; give files of one view")
-
-
-def _write(path: Path, values: np.ndarray) -> None:
-    encoded = cv2.imencode(".png", values if values.ndim == 2 else values[..., ::-1])[1]
-    try:
-        with atomic(path) as file:
-            file.write(encoded.tobytes())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; nothing is left half-written") from None

@@ -68,6 +68,24 @@ def _parser() -> argparse.ArgumentParser:
     annotate.add_argument("--edge-sigma", type=float, default=3.0, help="pixels at 512 wide; default: 3")
     annotate.add_argument("--out", type=Path, required=True, help="folder for <domain>.png")
 
+    predict = command(
+        "predict",
+        _predict,
+        "Predict the maps of a trained run's tasks for any photos. Each photo gets a folder of its own, named after "
+        "it, with a map a task in Taskonomy's encoding, and panel.png, where all of them are side by side.",
+        "mult predict kitchen.jpg holiday/ more.txt --run mult-shared-s0 --out maps",
+    )
+    predict.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="a photo, a folder of them, or a .txt with a path a line"
+    )
+    predict.add_argument(
+        "--run", dest="name", required=True, metavar="RUN", help="such as mult-shared-s0, or a folder with model.json"
+    )
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for <photo>/<domain>.png")
+    predict.add_argument(
+        "--size", type=int, help="pixels to which a photo's shorter side is resized; default: that of training"
+    )
+
     export = command(
         "export",
         _export,
@@ -204,6 +222,22 @@ def _annotate(chosen: argparse.Namespace) -> None:
     print("\n".join(map(str, written)))
     for line in said:
         print(line, file=sys.stderr)
+
+
+def _predict(chosen: argparse.Namespace) -> None:
+    from mult.predict import predict_files
+
+    _at_least_one(chosen, "size")
+    outcome = predict_files(chosen.images, chosen.name, chosen.out, chosen.size)
+    for photo, folder in outcome.folders.items():
+        print(f"{photo}: {folder}")
+    errors, photos = outcome.errors, len(outcome.errors) + len(outcome.folders)
+    if photos == 1 and errors:
+        raise errors[0]
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if errors:
+        raise UserError(f"{len(errors)} of {photos} photos could not be read")
 
 
 def _export(chosen: argparse.Namespace) -> None:

@@ -11,8 +11,7 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from mult.errors import UserError
 from mult.files import atomic
 from mult.models.registry import load_model
 from mult.tasks import TASKS
+from mult.threads import one_thread
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -90,7 +90,7 @@ def export_onnx(folder: Path, out: Path, size: int | None = None) -> Report:
         raise UserError(f"{folder}: {weights / 1e9:.1f} GB of weights, an ONNX file holds 2; export a smaller model")
     data = _onnx(model, config, size)
     session = _session(data)
-    with _one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         difference = _max_difference(model, session, size)
         if not difference <= TOLERANCE:  # true of NaN too
             raise UserError(
@@ -185,13 +185,3 @@ def _ms(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return 1000 * (time.perf_counter() - began)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -83,5 +83,4 @@ def stage_maps(gallery: Gallery, variant: str) -> dict[int, StageMaps]:
 def _mean_of_heads(stored: np.ndarray) -> np.ndarray:
     """uint8 (owners, windows, heads, N, N), roots of the weights, to (owners, windows, N, N)."""
     weights = (stored / 255.0) ** 2
-    with np.errstate(invalid="ignore"):
-        return np.nanmean(weights / weights.sum(-1, keepdims=True), axis=2)
+    return np.mean(weights / np.maximum(weights.sum(-1, keepdims=True), 1e-12), axis=2)

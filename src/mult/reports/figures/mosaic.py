@@ -66,13 +66,13 @@ def mosaic(cells: Sequence[Sequence[np.ndarray | None]], head: float) -> Mosaic:
 def pixel_axes(figure: Figure, left: float, top: float, width: float, picture: np.ndarray) -> Axes:
     """Axes ``width`` inches wide for ``picture``, from the figure's upper left corner.
 
-    The figure's dpi becomes one at which each of its pixels is a whole number of the file's, and the corner is moved
-    to such a pixel's.
+    The figure's dpi becomes one at which each of its pixels is a whole number of the file's, and the axes are moved to
+    where the file's pixels begin.
     """
     height, columns = picture.shape[:2]
     pitch = width / columns
     figure.dpi = -(-150 * pitch // 1) / pitch  # at least 150
-    left, top = (round(of / pitch) * pitch for of in (left, top))
     page_width, page_height = figure.get_size_inches()
     tall = height * pitch
-    return figure.add_axes((left / page_width, 1 - (top + tall) / page_height, width / page_width, tall / page_height))
+    left, bottom = (round(of * figure.dpi) / figure.dpi for of in (left, page_height - top - tall))
+    return figure.add_axes((left / page_width, bottom / page_height, width / page_width, tall / page_height))

@@ -22,10 +22,11 @@ def qualitative(gallery: Gallery, note: str) -> Figure:
     The image stands above its block, each model's error below its prediction, the least of a row in bold.
     """
     about = gallery.about
+    ranked = "shared" if "shared" in about["models"] else about["models"][-1]
     blocks = {role: at for role in ROLES if (at := gallery.role(role)) is not None}
     title = f"{about['domain']}: predictions for the best, the median and the worst image of the {about['split']} split"
     reading = (
-        f"{note}. Samples by the error of shared, mean over the tasks in units of the split's mean. Below each "
+        f"{note}. Samples by the error of {ranked}, mean over the tasks in units of the split's mean. Below each "
         "prediction its error, in bold the least of the row: share of wrong pixels, metres, degrees, L1. Depth: light "
         f"is near ({DEPTH_RANGE[0]:g} m), dark is far ({DEPTH_RANGE[1]:g} m). Grey: unknown."
     )
@@ -59,7 +60,7 @@ def _head(axes: Axes, grid: Mosaic, role: str, sample: dict) -> None:
     x, y = grid.corner(0, 1)
     axes.text(x + grid.gap, y, role, va="top", fontsize=11, fontweight="bold")
     error = "–" if sample["error"] is None else f"{sample['error']:.2f}"
-    words = f"image {sample['image']}, {sample['group']}\nerror {error} of the average"
+    words = f"image {sample['image']}, group {sample['group']}\nerror {error} of the average"
     axes.text(x + grid.gap, y + 0.38 * grid.size, words, va="top", fontsize=SMALL, color=GREY, linespacing=1.3)
 
 

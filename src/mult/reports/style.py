@@ -9,3 +9,13 @@ FIGURES = {
     "keypoints": "L1",
     "edges": "L1",
 }
+
+# Each image's error in errors.csv with its unit.
+ERRORS = {
+    "semseg": "1 − accuracy",
+    "depth": "m",
+    "normal": "deg",
+    "reshading": "L1",
+    "keypoints": "L1",
+    "edges": "L1",
+}

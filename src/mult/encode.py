@@ -13,7 +13,7 @@ STRIP = 1 << 16  # pixels that are enlarged at once: all classes' scores of a la
 
 
 def encode(task: str, prediction: Tensor, height: int, width: int) -> np.ndarray:
-    """Codes (height, width[, 3]) of a prediction (C, h, w) in training units, as ``mult.evaluation.predictions`` has them.
+    """Codes (height, width[, 3]) of a prediction (C, h, w) in training units; see ``evaluation.predictions``.
 
     Predictions are resized bilinearly, a semseg's scores before the best class is chosen.
     """

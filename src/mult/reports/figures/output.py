@@ -1,10 +1,12 @@
 """Writing figures so that the same data give the same bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from mult.files import atomic
+from mult.params import Params
 from mult.reports.figures.style import styled
 
 FOLDER = Path("reports/figures")
@@ -26,3 +28,11 @@ def write(figure: Figure, name: str) -> None:
     for form, metadata in _SILENT.items():
         with atomic(FOLDER / f"{name}.{form}") as file:
             figure.savefig(file, format=form, dpi=figure.dpi, metadata=metadata)
+
+
+def footnote(settings: Params, seeds: Sequence[int] = ()) -> str:
+    """The scale in words, as every figure has it at its foot."""
+    scale = settings.scale
+    words = [f"Scale {scale.name}", f"{scale.image_size} px", f"{scale.training.steps} steps"]
+    words += [f"batch {scale.training.batch_size}"]
+    return ", ".join([*words, *([f"{len(seeds)} seed{'s'[: len(seeds) > 1]}"] if seeds else [])])

@@ -14,22 +14,9 @@ from mult.evaluation.studies import cost, six_models, six_task, task_count, triv
 from mult.files import atomic
 from mult.params import Scale
 from mult.reports import tables
+from mult.reports.style import SECTIONS
 from mult.reports.tables import Shown, Sources
 from mult.tasks import TASKS
-
-SECTIONS = {
-    "ablation": "With and without shared attention",
-    "probes": "What trained models owe to their attention maps",
-    "six_task": "Six tasks at once",
-    "task_count": "Four, five and six tasks",
-    "affinity": "Which task helps which",
-    "grouping": "Which tasks to train together",
-    "cross_domain": "On other domains",
-    "fine_tuned": "On other domains after a short fine-tuning",
-    "balancing": "How the tasks' losses are weighed",
-    "cost": "What it costs",
-    "trivial": "What can be had without looking",
-}
 
 
 def main() -> None:

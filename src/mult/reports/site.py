@@ -68,7 +68,7 @@ def read(reports: Path, galleries: Path, describe: Callable[[str], Words]) -> Re
     tables = [reports / "tables" / f"{name}.json" for name in style.SECTIONS]
     return Report(
         [load(path, Table) for path in tables if path.exists()],
-        [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"))],
+        [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"), key=_figure_order)],
         [album(path.parent) for path in sorted(galleries.glob("*/gallery.json"))],
         _run_ids(reports / "results.csv"),
     )
@@ -125,6 +125,11 @@ def _environment(place: Mapping[str, int]) -> Environment:
     environment.filters |= {"inline": inline, "number": number, "place": place.__getitem__}
     environment.globals["part"] = lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))
     return environment
+
+
+def _figure_order(path: Path) -> tuple[bool, str]:
+    """Those of single domains, ``<name>-<domain>``, come last."""
+    return "-" in path.stem, path.stem
 
 
 def _figure(path: Path, words: Words) -> Figure:

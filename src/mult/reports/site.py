@@ -127,11 +127,6 @@ def _environment(place: Mapping[str, int]) -> Environment:
     return environment
 
 
-def _figure_order(path: Path) -> tuple[bool, str]:
-    """Those of single domains, ``<name>-<domain>``, come last."""
-    return "-" in path.stem, path.stem
-
-
 def _figure(path: Path, words: Words) -> Figure:
     svg = path.read_text(encoding="utf-8")
     box = re.search(r'\bviewBox="[\d.-]+ [\d.-]+ ([\d.]+) ([\d.]+)"', svg)
@@ -151,6 +146,11 @@ def _run_ids(path: Path) -> dict[str, str]:
             return {row["run"]: row["mlflow_run_id"] for row in csv.DictReader(file)}
         except (KeyError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read ({error!r}); `make repro` writes it anew") from None
+
+
+def _figure_order(path: Path) -> tuple[bool, str]:
+    """Those of single domains, ``<name>-<domain>``, come last."""
+    return "-" in path.stem, path.stem
 
 
 def _runs_of(table: Table) -> set[str]:

@@ -61,7 +61,7 @@ def read(reports: Path, galleries: Path, describe: Callable[[str], Description])
     tables = [reports / "tables" / f"{name}.json" for name in style.SECTIONS]
     return Report(
         [load(path, Table) for path in tables if path.exists()],
-        [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"))],
+        [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"), key=_figure_order)],
         [album(path.parent) for path in sorted(galleries.glob("*/gallery.json"))],
         _run_ids(reports / "results.csv"),
     )
@@ -139,6 +139,11 @@ def _run_ids(path: Path) -> dict[str, str]:
             return {row["run"]: row["mlflow_run_id"] for row in csv.DictReader(file)}
         except (KeyError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read ({error!r}); `make repro` writes it anew") from None
+
+
+def _figure_order(path: Path) -> tuple[bool, str]:
+    """Those of single domains, ``<name>-<domain>``, come last."""
+    return "-" in path.stem, path.stem
 
 
 def _runs_of(table: Table) -> set[str]:

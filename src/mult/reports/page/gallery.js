@@ -57,6 +57,17 @@ function slide() {
   byId("g-slider").setAttribute("aria-valuetext", `${at} % ${sides.left.value}, ${100 - at} % ${sides.right.value}`);
 }
 
+/** Keys move the range input; a pointer moves it from wherever it is put down, which a touch on a range may not. */
+function drag(event) {
+  const compare = byId("g-compare");
+  if (event.type === "pointerdown") compare.setPointerCapture(event.pointerId);
+  if (!compare.hasPointerCapture(event.pointerId)) return;
+  const box = compare.getBoundingClientRect();
+  byId("g-slider").value = Math.round((100 * (event.clientX - box.left)) / box.width);
+  byId("g-slider").focus({ preventScroll: true });
+  slide();
+}
+
 function gridCell(task, column) {
   const [album, sample] = [gallery.album, gallery.sample];
   const canvas = make("canvas", { className: "pixels" });
@@ -134,4 +145,5 @@ sides.right.value = albums[0].models.at(-1);
 domainOf.addEventListener("change", showDomain);
 for (const select of [taskOf, sides.left, sides.right]) select.addEventListener("change", showSplit);
 byId("g-slider").addEventListener("input", slide);
+for (const type of ["pointerdown", "pointermove"]) byId("g-compare").addEventListener(type, drag);
 showSplit();

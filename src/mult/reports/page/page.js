@@ -55,6 +55,7 @@ for (const button of document.querySelectorAll(".enlarge")) {
     const [small, large] = [button.querySelector("img"), byId("enlarged").querySelector("img")];
     large.src = small.src;
     large.alt = small.alt;
+    large.style.setProperty("--ratio", small.naturalWidth / small.naturalHeight);
     byId("enlarged").showModal();
   });
 }

@@ -43,7 +43,7 @@ function runItem(place) {
 function openRuns(button) {
   const [popover, cell] = [byId("runs"), button.closest("td, th")];
   const places = button.dataset.runs.split(" ");
-  const head = button.closest("table").tHead.rows[0].cells[cell.cellIndex].textContent;
+  const head = button.closest("table").tHead.rows[0].cells[cell.cellIndex].textContent.trim();
   const count = places.length === 1 ? "1 run" : `${places.length} runs`;
   byId("runs-title").textContent = `${button.textContent}: ${count}, ${head}`;
   popover.querySelector("ul").replaceChildren(...places.map(runItem));

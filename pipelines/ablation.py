@@ -35,7 +35,9 @@ def main() -> None:
         "usual bootstrap's intervals (too short with few seeds), and the gains in the main figures.",
         Shown(_wide(table), lambda row, column: _runs(runs, column)),
     ]
-    answers = Shown(_answers(table, settings), lambda row, column: _runs(runs, row["comparison"]))
+    answers = Shown(
+        _answers(table, settings), lambda row, column: _runs(runs, row["comparison"]) if column.endswith("%") else []
+    )
     tables.write_table("ablation", table, title, notes, answers)
 
 

@@ -85,6 +85,11 @@ def test_every_format_has_the_best_and_the_page_the_runs(tmp_path):
     assert first[3] == {"text": "0.7 (-2.0)", "sort": 0.7, "runs": ["b-s0"]}
 
 
+def test_a_cell_of_zero_is_sorted_as_zero(tmp_path):
+    tables.write_table("t", pd.DataFrame({"a gain": [0.0, 1.0]}), "C")
+    assert [row[0]["sort"] for row in read_json(tmp_path / "t.json")["blocks"][0]["rows"]] == [0.0, 1.0]
+
+
 def test_the_best_of_a_column_and_ties(tmp_path):
     table = pd.DataFrame({"balancing": ["x", "y", "z"], "depth gain": [1.0, 3.0, 3.0], "edges gain": [None, 2.0, None]})
     tables.write_table("t", table, "C", shown=tables.Shown(table, compared=["depth gain", "edges gain"], down=True))

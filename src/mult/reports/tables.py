@@ -58,7 +58,7 @@ class Cell:
     def as_json(self) -> dict[str, Any]:
         """Without what does not apply."""
         facts = {"text": self.text, "sort": self.sort, "runs": list(self.runs), "best": self.best}
-        return {key: value for key, value in facts.items() if value not in (None, [], False)}
+        return {key: value for key, value in facts.items() if value is not None and value != [] and value is not False}
 
 
 def write_table(

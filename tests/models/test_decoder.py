@@ -107,7 +107,8 @@ def test_in_shared_detached_only_the_reference_s_loss_reaches_the_map(reference)
     for task in TASKS:
         assert (of_map(gradients(model, out[task].square().mean())) > 0) == (task == reference)
     plain = make(attention="shared")(some_maps())
-    assert all(torch.equal(out[t], plain[t]) for t in TASKS), "the prediction is that of `shared`"
+    for task in TASKS:  # some CPUs round a product of another shape otherwise
+        torch.testing.assert_close(out[task], plain[task], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", ["reference", "reference_skip"])

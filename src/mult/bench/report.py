@@ -8,19 +8,25 @@ from pathlib import Path
 import pandas as pd
 
 from mult.files import atomic, write_json
-from mult.reports.tables import markdown
+from mult.reports.tables import Shown, cells
 
 FOLDER = Path("reports/bench")
 
 
 def write_bench(name: str, table: pd.DataFrame, about: str, command: str) -> None:
     """Print the table, what it is ``about`` and the machine, and keep them."""
-    text = f"{markdown(table)}\n\n{about} Measured on {machine()} by `{command}`."
+    text = f"{_markdown(table)}\n\n{about} Measured on {machine()} by `{command}`."
     rows = [{key: float(f"{v:.6g}") if isinstance(v, float) else v for key, v in row.items()} for row in _rows(table)]
     write_json(FOLDER / f"{name}.json", {"command": command, "machine": machine(), "about": about, "rows": rows})
     with atomic(FOLDER / f"{name}.md", "w") as file:
         file.write(text + "\n")
     print(text)
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [[cell.text for cell in row] for row in cells(Shown(table))]
+    lines = [[str(column) for column in table], ["---"] * len(table.columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _rows(table: pd.DataFrame) -> list[dict]:

@@ -119,6 +119,7 @@ def shrink(project: Project) -> Project:
     scale["baselines"]["runs"] = {"cnn-six-s0": "cnn"}
     scale["training"]["steps"] = 2
     params["sheet"] = {"images": 2, "size": 32}
+    params["gallery"] = {"images": 2, "variants": ["skip", "shared"]}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     project.commit()
     return project

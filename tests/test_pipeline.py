@@ -1,5 +1,6 @@
 """The real pipeline at smoke scale, with real DVC and a real MLflow store, in a copy of the project."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,9 @@ def test_the_tables_are_filled(project):
     page = (project.folder / "reports" / "README.md").read_text()
     for name in SECTIONS:
         assert (tables / f"{name}.md").read_text().strip() in page
+    figures = re.findall(r"]\((figures/.*?\.png)\)", page)
+    assert len(figures) > len(settings.scale.domains)
+    assert [name for name in figures if not (project.folder / "reports" / name).is_file()] == []
 
 
 def test_six_task_trainings_record_affinities(project):

@@ -25,13 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mult", description="Multitask learning for dense vision.")
+    parser = argparse.ArgumentParser(
+        prog="mult", description="Multitask learning for dense vision.", epilog="example: mult repro --scale smoke"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run, text: str, example: str, group=commands) -> argparse.ArgumentParser:
         sub = group.add_parser(name, help=text, description=text, epilog=f"example: {example}")
         sub.set_defaults(run=run)
         return sub
+
+    def family(name: str, text: str, example: str):
+        sub = commands.add_parser(name, help=text, description=text, epilog=f"example: {example}")
+        return sub.add_subparsers(required=True, metavar="COMMAND")
 
     params = command("params", _params, "Check a params file and print the chosen scale's settings.", "mult params")
     params.add_argument("file", nargs="?", default="params.yaml")
@@ -111,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--relative", action="store_true", help="losses in percent of the one-task network's, so that tasks weigh alike"
     )
 
-    data = commands.add_parser("data", help="Look at prepared data.").add_subparsers(required=True, metavar="COMMAND")
+    data = family("data", "Look at prepared data.", "mult data show rooms-home data/rooms-home -o grid.png")
     show = command(
         "show",
         _data_show,
@@ -125,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--images", type=int, default=24)
     show.add_argument("--split", default="test", choices=("train", "val", "test"))
 
-    bench = commands.add_parser("bench", help="Measure speed here.").add_subparsers(required=True, metavar="COMMAND")
+    bench = family("bench", "Measure speed here.", "mult bench train --scale laptop")
     domains = command(
         "domains",
         _bench_domains,

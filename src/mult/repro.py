@@ -198,10 +198,12 @@ def repro(
             )
             failed, skipped = _Walk(graph, engine).run()
         if not failed and not skipped and not targets:
-            from mult.evaluation.results import run_ids  # late: pandas
+            from mult.comparisons import STAGE  # late: pandas
+            from mult.evaluation.results import run_ids
             from mult.tracking import mark_current
 
-            mark_current(run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"]), scale.name)
+            current = run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"])
+            mark_current(current, scale.name, besides=STAGE)
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
         return 1 if failed else PAUSED if time_is_up() and skipped else 0
 

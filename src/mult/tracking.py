@@ -1,9 +1,9 @@
 """MLflow, seen from the side: what stages tell it, and nothing that they need from it.
 
 One flat run a training or an evaluation, tagged with the DVC stage and the scale that made it. When a stage runs again
-at its scale, the earlier run is kept and tagged ``dvc.current = no``. The store is ``sqlite:///mlflow.db`` unless
-MLFLOW_TRACKING_URI says otherwise. Metric keys have exactly one slash: MLflow's UI makes a section of what stands
-before it.
+at its scale, the earlier run of the same name is kept and tagged ``dvc.current = no``. The store is
+``sqlite:///mlflow.db`` unless MLFLOW_TRACKING_URI says otherwise. Metric keys have exactly one slash: MLflow's UI makes
+a section of what stands before it.
 """
 
 import fcntl
@@ -126,7 +126,7 @@ def stage_run(
     client, experiment = connect()
     stage = os.environ.get("DVC_STAGE", name)
     old = _found(client, resume)
-    _supersede(client, experiment, stage, tags.get("scale", ""), resume if old else None)
+    _supersede(client, experiment, stage, name, tags.get("scale", ""), resume if old else None)
     if old:
         client.update_run(resume, "RUNNING")
         client.set_tag(resume, "dvc.current", "yes")
@@ -218,10 +218,11 @@ def git(*args: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def mark_current(run_ids: Collection[str], scale: str) -> None:
+def mark_current(run_ids: Collection[str], scale: str, besides: str = "") -> None:
     """Tag the runs of ``scale`` that the results come from as current, and no others.
 
-    Needed because DVC restores a stage's earlier result, and with it the link to an earlier run, from its cache.
+    Needed because DVC restores a stage's earlier result, and with it the link to an earlier run, from its cache. Runs
+    with ``besides`` in their tag ``stage`` stay as they are.
     """
     client, experiment = connect()
     query = f"tags.scale = '{scale}'"
@@ -229,14 +230,16 @@ def mark_current(run_ids: Collection[str], scale: str) -> None:
     while token != "":
         page = client.search_runs([experiment], query, max_results=1000, page_token=token)
         for run in page:
+            if besides and run.data.tags.get("stage") == besides:
+                continue
             state = "yes" if run.info.run_id in run_ids else "no"
             if run.data.tags.get("dvc.current") != state:
                 client.set_tag(run.info.run_id, "dvc.current", state)
         token = page.token or ""
 
 
-def _supersede(client, experiment: str, stage: str, scale: str, kept: str | None) -> None:
-    for old in client.search_runs([experiment], f"tags.`dvc.stage` = '{stage}'"):
+def _supersede(client, experiment: str, stage: str, name: str, scale: str, kept: str | None) -> None:
+    for old in client.search_runs([experiment], f"tags.`dvc.stage` = '{stage}' and attributes.run_name = '{name}'"):
         tags = old.data.tags
         if old.info.run_id == kept:
             continue

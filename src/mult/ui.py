@@ -17,9 +17,10 @@ def serve(port: int) -> int:
     remote = store_uri().startswith("http")
     base = store_uri().rstrip("/") if remote else f"http://127.0.0.1:{port}"
     page = f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    print(f"runs:   {page}&searchFilter={quote(now)}", flush=True)
-    curves = f"{now} and tags.stage = 'train'"
-    print(f"curves: {page}&searchFilter={quote(curves)}&compareRunsMode=CHART", flush=True)
+    print(f"runs:    {page}&searchFilter={quote(now)}", flush=True)
+    for what, stage in (("answers", "ablation"), ("scores", "evaluate"), ("curves", "train")):
+        chosen = quote(f"{now} and tags.stage = '{stage}'")
+        print(f"{what + ':':<8} {page}&searchFilter={chosen}&compareRunsMode=CHART", flush=True)
     if remote:
         return 0  # that server shows them
     print("ready in about ten seconds; Ctrl-C ends it", flush=True)

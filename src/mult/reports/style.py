@@ -54,3 +54,12 @@ SECTIONS = {
     "cost": "What it costs",
     "trivial": "What can be had without looking",
 }
+
+# Figures that are shown with a table, before it; those of a domain, and others, come last.
+FIGURES_OF = {
+    "ablation": ("sharing", "sharing_tasks"),
+    "six_task": ("gains",),
+    "affinity": ("affinity",),
+    "cross_domain": ("cross_domain",),
+    "cost": ("cost",),
+}

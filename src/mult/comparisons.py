@@ -1,0 +1,47 @@
+"""The ablation's answers in MLflow: one run a comparison of two variants, so that its charts show them side by side.
+
+A run is known by the digest of its comparison's rows: the stage run again with the same outcome finds its runs again
+and adds none.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mult import tracking
+from mult.evaluation.ablation import ALL
+
+STAGE = "ablation"  # tag `stage` of these runs
+
+
+def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> None:
+    """Log what ``mult.evaluation.ablation.ablation`` found; ``asks``: each comparison's question, in its order.
+
+    Metrics, in percent of the second variant's error, + is better for the first: ``gain_pct/all`` on ``home`` with the
+    ends of its interval, ``gain_pct/<task>`` there, ``gain_pct/<domain>`` for all tasks elsewhere.
+    """
+    client, experiment = tracking.connect()
+    for comparison, question in asks.items():
+        rows = table[table["comparison"] == comparison]
+        digest = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:12]
+        known = client.search_runs([experiment], f"tags.digest = '{digest}' and tags.scale = '{scale}'", max_results=1)
+        overall = rows[(rows["task"] == ALL) & (rows["domain"] == home)].iloc[0]
+        variant, base = comparison.split(" over ")
+        about = {"variant": variant, "base": base, "seeds": int(overall["seeds"]), "scale": scale}
+        tags = {"stage": STAGE, "study": STAGE, "scale": scale, "digest": digest, "verdict": overall["verdict"]}
+        tags["mlflow.note.content"] = (
+            f"{question[0].upper()}{question[1:]}? **{overall['verdict']}**: {overall['gain']:+.1f} % "
+            f"[{overall['low']:+.1f}, {overall['high']:+.1f}] for all tasks on {home}. "
+            f"Run it again: `dvc repro --single-item {STAGE}`"
+        )
+        with tracking.stage_run(comparison, about, tags, resume=known[0].info.run_id if known else None) as run:
+            if not known:
+                run.log(_metrics(rows, overall, home))
+
+
+def _metrics(rows: pd.DataFrame, overall: pd.Series, home: str) -> dict[str, float]:
+    tasks = rows[(rows["domain"] == home) & (rows["task"] != ALL)].set_index("task")["gain"]
+    domains = rows[(rows["domain"] != home) & (rows["task"] == ALL)].set_index("domain")["gain"]
+    found = {"all": overall["gain"], "low": overall["low"], "high": overall["high"], **tasks, **domains}
+    return {f"gain_pct/{name.replace('+', '-')}": value for name, value in found.items()}

@@ -1,0 +1,162 @@
+"""The index of a data set in place: which views there are, their files, and a mark of each file.
+
+    data/<domain>/index.json       what readers must know, and each split's size
+    data/<domain>/views.parquet    a row a view: split, group, name, fov, place, and each file's path, bytes and mark
+    data/<domain>/views.arrow      the same, for reading by memory map: a training touches the rows it needs
+
+Nothing of the data set is copied. A file's mark is a digest of its length, its beginning and its end: it tells a
+truncated, replaced or rewritten file without reading all of it. Groups that are finished are kept aside, so an indexing
+that was interrupted goes on with the next one.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mult.data.sources import Source, View
+from mult.data.sources.source import SPLITS
+from mult.errors import UserError
+from mult.files import atomic, sha256, write_json
+from mult.process import STATE
+from mult.progress import progress
+
+KIND = "index"  # in index.json, by which it is told from that of a store
+MARKED = 4096  # bytes of a file's beginning and of its end
+THREADS = 16  # that wait for the disk or the network at the same time
+FIXED = {"split": pa.string(), "group": pa.string(), "name": pa.string(), "fov": pa.float32(), "place": pa.int32()}
+OF_A_FILE = {"path": pa.string(), "bytes": pa.int64(), "mark": pa.string()}
+
+
+def build(source: Source, folder: Path, image_size: int, aside: Path = STATE / "index") -> dict[str, int]:
+    """Write the index of ``source`` into ``folder``; returns the number of views of each split.
+
+    Raises:
+        UserError: a split without a view, a file that cannot be read.
+    """
+    groups = list(source.groups())
+    kept = aside / f"{source.domain}-{_fingerprint(source)}"
+    for other in kept.parent.glob(f"{source.domain}-*"):  # of another root or layout, never to be finished
+        if other != kept:
+            shutil.rmtree(other)
+    kept.mkdir(parents=True, exist_ok=True)
+    parts = [kept / f"{split}-{hashlib.sha256(group.encode()).hexdigest()[:16]}.parquet" for split, group in groups]
+    todo = [(part, group) for part, group in zip(parts, groups, strict=True) if not part.exists()]
+    print(f"{source.domain}: {source.layout}; {len(groups)} groups, {len(todo)} of them to be indexed")
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(lambda of: _index_group(source, *of), todo)
+        for _ in progress(done, f"index {source.domain}", total=len(todo), unit="group"):
+            pass
+    counts = _join(parts, folder, source, image_size)
+    shutil.rmtree(kept)
+    return counts
+
+
+def mark(path: Path) -> tuple[int, str]:
+    """Length of a file and the mark of its content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            digest = hashlib.blake2b(length.to_bytes(8, "little"), digest_size=8)
+            digest.update(file.read(MARKED))
+            if length > 2 * MARKED:
+                file.seek(-MARKED, os.SEEK_END)
+            digest.update(file.read())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; the index has to see every file") from None
+    return length, digest.hexdigest()
+
+
+def view_of(row: Mapping[str, object]) -> View:
+    """A row of the index as the view that it was made from."""
+    files = {name.removesuffix("_path"): path for name, path in row.items() if name.endswith("_path") and path}
+    return View(row["split"], row["group"], row["name"], files, row["fov"], row["place"])
+
+
+def _fingerprint(source: Source) -> str:
+    about = "\n".join([str(source.root.resolve()), source.layout, str(source.partition), *map(str, source.groups())])
+    return hashlib.sha256(about.encode()).hexdigest()[:12]
+
+
+def _index_group(source: Source, part: Path, of: tuple[str, str]) -> None:
+    rows, kinds = [], set()
+    marks = cache(mark)  # a file of many views is looked at once
+    for view in source.views(*of):
+        row = {"split": view.split, "group": view.group, "name": view.name, "fov": view.fov, "place": view.place}
+        for kind, path in view.files.items():
+            length, found = marks(source.root / path)
+            row |= {f"{kind}_path": path, f"{kind}_bytes": length, f"{kind}_mark": found}
+        kinds |= view.files.keys()
+        rows.append(row)
+    with atomic(part) as file:
+        pq.write_table(pa.Table.from_pylist(rows, _schema(sorted(kinds))), file)
+
+
+def _schema(kinds: Sequence[str]) -> pa.Schema:
+    of_files = {f"{kind}_{of}": type_ for kind in kinds for of, type_ in OF_A_FILE.items()}
+    return pa.schema(list((FIXED | of_files).items()))
+
+
+def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int) -> dict[str, int]:
+    """Write the folder of an index from the parts of its groups, one after the other; see ``build``."""
+    kinds = sorted({name[: -len("_path")] for part in parts for name in _columns(part) if name.endswith("_path")})
+    schema, present = _schema(kinds), dict.fromkeys(kinds, 0)
+    groups: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with (
+        pq.ParquetWriter(partial / "views.parquet", schema) as parquet,
+        pa.ipc.new_file(str(partial / "views.arrow"), schema) as arrow,
+    ):
+        for batch in _batches(parts, schema):
+            parquet.write_batch(batch)
+            arrow.write_batch(batch)
+            groups[batch["split"][0].as_py()].append((batch["group"][0].as_py(), len(batch)))
+            for kind in kinds:
+                present[kind] += len(batch) - batch[f"{kind}_path"].null_count
+    splits = {split: {"images": sum(n for _, n in of), "groups": of} for split, of in groups.items() if of}
+    if not splits:
+        raise UserError(f"{source.root}: no image of {source.domain} ({source.layout}) belongs to a split in use")
+    index = {
+        "kind": KIND,
+        "domain": source.domain,
+        "root": str(source.root.absolute()),
+        "layout": source.layout,
+        "partition": source.partition,
+        "classes": list(source.classes),
+        "labels": list(source.labels),
+        "image_size": image_size,
+        "edge_sigma": source.edge_sigma,
+        "files": present,
+        "left_out": dict(source.left_out()),
+        "splits": splits,
+        "sha256": {name: sha256(partial / name) for name in ("views.parquet", "views.arrow")},
+    }
+    write_json(partial / "index.json", index)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    return {split: of["images"] for split, of in splits.items()}
+
+
+def _batches(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The views of each group, in one batch; groups without views are left out."""
+    for part in parts:
+        table = pq.read_table(part)
+        for name in set(schema.names) - set(table.column_names):
+            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
+        yield from table.select(schema.names).combine_chunks().to_batches()
+
+
+def _columns(part: Path) -> list[str]:
+    return pq.read_schema(part).names

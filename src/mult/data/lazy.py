@@ -1,0 +1,140 @@
+"""A split of a data set in place, with the interface of one that is stored: labels are decoded when they are asked for.
+
+``LazyLabel`` stands where a store has a memory-mapped array, so what reads splits knows nothing of files.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mult.data.encoding import NO_DEPTH
+from mult.data.fit import square, square_fov
+from mult.data.index import view_of
+from mult.data.sources import Source, View, open_source
+from mult.data.store import LABELS, Split
+from mult.errors import UserError
+from mult.files import sha256
+
+REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB
+
+
+class LazyLabel:
+    """Label ``label`` of images by number: ``of[3]`` is (H, W[, 3]), ``of[[3, 5]]`` and ``of[2:4]`` are stacked."""
+
+    def __init__(self, pictures: "Pictures", label: str):
+        self._pictures, self._label = pictures, label
+        size = pictures.size
+        channels = (3,) if label in ("rgb", "normal") else ()
+        self.shape, self.dtype = (len(pictures), size, size, *channels), np.dtype(LABELS[label])
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, which: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        order = np.arange(len(self))[which]
+        if order.ndim == 0:
+            return self._pictures.read(int(order), self._label)
+        found = [self._pictures.read(int(image), self._label) for image in order]
+        return np.stack(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[image] for image in range(len(self)))
+
+
+class Pictures:
+    """Squares of ``size`` pixels of the views that ``view`` gives by number, of which there are ``count``."""
+
+    def __init__(self, source: Source, view: Callable[[int], View], count: int, size: int):
+        self.source, self.view, self.count, self.size = source, view, count, size
+        self._seen: OrderedDict[tuple[int, str], np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, image: int, label: str) -> np.ndarray:
+        """Label ``label`` of image ``image``, (size, size[, 3]).
+
+        Raises:
+            UserError: as ``Source.read``.
+        """
+        if label == "mask_valid" and label not in self.source.own:  # as the depth that is picked for each pixel
+            known = self.read(image, "depth_zbuffer") != NO_DEPTH
+            return np.where(known, np.uint8(255), np.uint8(0))
+        if (image, label) not in self._seen:
+            self._seen[image, label] = square(self.source.read(self.view(image), label), label, self.size)
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        return self._seen[image, label]
+
+
+class Rows:
+    """The views of a split by number, from the memory-mapped index."""
+
+    def __init__(self, path: Path, first: int, lengths: Sequence[int]):
+        """``first``: number of the split's first batch; ``lengths``: of its batches."""
+        self._path, self._first = path, first
+        self.starts = [0, *np.cumsum(lengths).tolist()]
+        self._reader: pa.ipc.RecordBatchFileReader | None = None
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        """The views of the split's ``number``-th group."""
+        if self._reader is None:  # late: so that worker processes open it for themselves
+            self._reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        return self._reader.get_batch(self._first + number)
+
+    def __call__(self, image: int) -> View:
+        number = bisect_right(self.starts, image) - 1
+        return view_of(self.batch(number).slice(image - self.starts[number], 1).to_pylist()[0])
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_reader": None}
+
+
+def open_index(folder: Path, index: Mapping, split: str) -> Split:
+    """One split of the data set whose index is ``folder``; ``index``: its index.json.
+
+    Raises:
+        UserError: the index is damaged, or the data set is no longer where or as it was.
+    """
+    for name, digest in index["sha256"].items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise UserError(f"{folder / name}: missing or altered; delete {folder} and run `dvc repro`")
+    source = open_source(index["domain"], index["root"], index["partition"])
+    if source.layout != index["layout"]:
+        raise UserError(
+            f"{index['root']}: {source.layout}, but it was {index['layout']} when it was indexed; delete {folder} and "
+            "run `dvc repro`"
+        )
+    splits = index["splits"]
+    before = list(splits)[: list(splits).index(split)]
+    names, lengths = zip(*splits[split]["groups"], strict=True)
+    rows = Rows(folder / "views.arrow", sum(len(splits[name]["groups"]) for name in before), lengths)
+    fovs = np.concatenate([rows.batch(number)["fov"].to_numpy() for number in range(len(lengths))])
+    pictures = Pictures(source, rows, splits[split]["images"], index["image_size"])
+    groups = tuple(name for name, length in zip(names, lengths, strict=True) for _ in range(length))
+    return _split(pictures, split, groups, fovs, sha256(folder / "index.json")[:12])
+
+
+def open_views(source: Source, views: Sequence[View], size: int) -> Split:
+    """Some views of a data set as a split, without an index."""
+    pictures = Pictures(source, views.__getitem__, len(views), size)
+    fovs = np.array([view.fov for view in views], np.float32)
+    split = views[0].split if views else ""
+    return _split(pictures, split, tuple(view.group for view in views), fovs, "")
+
+
+def _split(pictures: Pictures, split: str, groups: tuple[str, ...], fovs: np.ndarray, digest: str) -> Split:
+    source = pictures.source
+    return Split(
+        domain=source.domain,
+        split=split,
+        classes=source.classes,
+        groups=groups,
+        fov=square_fov(fovs, source.aspect).astype(np.float32),
+        arrays={label: LazyLabel(pictures, label) for label in source.labels},
+        digest=digest,
+    )

@@ -1,0 +1,40 @@
+"""Data sets that the user has, read where they lie: one module a data set, each with one subclass of ``Source``.
+
+``open_source`` finds the layout below a root; ``mult.data.index`` writes down which views there are, and
+``mult.data.lazy`` reads them as training wants them.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from mult.data.sources.source import Source, View
+from mult.errors import UserError
+
+__all__ = ["SOURCES", "Source", "View", "open_source"]
+
+# Domain -> module and class.
+SOURCES = {
+    "taskonomy": ("taskonomy", "Taskonomy"),
+    "replica": ("replica", "Replica"),
+    "nyuv2": ("nyu", "Nyu"),
+    "cocodoom": ("cocodoom", "CocoDoom"),
+}
+
+
+def open_source(domain: str, root: Path | str, partition: str | None = None) -> Source:
+    """The data set ``domain`` in folder ``root``.
+
+    Args:
+        partition: which of its splits' versions is meant, where it has several (Taskonomy's ``tiny`` … ``fullplus``,
+            CocoDoom's ``run`` and ``map``); None: its usual one.
+
+    Raises:
+        UserError: no such data set, no such folder, or a folder in none of the layouts that are known (they are named).
+    """
+    if domain not in SOURCES:
+        raise UserError(f"domain {domain!r}: there is no reader for it; there are {', '.join(SOURCES)}")
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; {domain} should be there, see `root` in params.yaml")
+    module, name = SOURCES[domain]
+    return getattr(import_module(f"mult.data.sources.{module}"), name)(root, partition)

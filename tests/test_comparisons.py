@@ -1,0 +1,58 @@
+"""Against a real MLflow store."""
+
+import pandas as pd
+import pytest
+
+from mult import comparisons, tracking
+
+ASKS = {"shared over skip": "does sharing help", "drawn over shared": "can the skip go"}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("DVC_STAGE", "ablation")
+
+
+def table(gain=0.5):
+    rows = [
+        {"comparison": name, "domain": domain, "task": task, "gain": gain, "low": gain - 1, "high": gain + 1}
+        for name in ASKS
+        for domain in ("home", "home+blur")
+        for task in ("all tasks", "depth")
+    ]
+    return pd.DataFrame(rows).assign(seeds=3, verdict="no evidence")
+
+
+def current():
+    client, experiment = tracking.connect()
+    return client.search_runs([experiment], "tags.`dvc.current` = 'yes'"), client.search_runs([experiment])
+
+
+@pytest.mark.slow
+def test_each_comparison_is_a_run_that_is_found_again_and_superseded():
+    comparisons.log(table(), ASKS, "home", "laptop")
+    first, _ = current()
+    assert {run.info.run_name for run in first} == set(ASKS)
+    shared = next(run for run in first if run.info.run_name == "shared over skip")
+    assert shared.data.metrics == {
+        "gain_pct/all": 0.5,
+        "gain_pct/low": -0.5,
+        "gain_pct/high": 1.5,
+        "gain_pct/depth": 0.5,
+        "gain_pct/home-blur": 0.5,
+    }
+    assert "Does sharing help? **no evidence**: +0.5 %" in shared.data.tags["mlflow.note.content"]
+    comparisons.log(table(), ASKS, "home", "laptop")
+    again, everything = current()
+    ids = {run.info.run_id for run in first}
+    assert {run.info.run_id for run in again} == ids == {run.info.run_id for run in everything}, "not doubled"
+    tracking.mark_current([], "laptop", besides=comparisons.STAGE)
+    assert {run.info.run_id for run in current()[0]} == ids
+    comparisons.log(table(gain=2.0), ASKS, "home", "laptop")
+    newer, _ = current()
+    assert len(newer) == 2
+    assert not ids & {run.info.run_id for run in newer}
+    comparisons.log(table(), ASKS, "home", "laptop")
+    assert {run.info.run_id for run in current()[0]} == ids, "the earlier outcome has come back"

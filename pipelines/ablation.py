@@ -35,8 +35,9 @@ def main() -> None:
         "usual bootstrap's intervals (too short with few seeds), and the gains in the main figures.",
         Shown(_wide(table), lambda row, column: _runs(runs, column)),
     ]
+    words = ("question", "comparison")
     answers = Shown(
-        _answers(table, settings), lambda row, column: _runs(runs, row["comparison"]) if column.endswith("%") else []
+        _answers(table, settings), lambda row, column: [] if column in words else _runs(runs, row["comparison"])
     )
     tables.write_table("ablation", table, title, notes, answers)
     asks = {f"{of.variant} over {of.base}": of.asks for of in settings.comparisons}

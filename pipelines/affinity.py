@@ -6,7 +6,8 @@ reports/plots/affinity.csv.
 python -m pipelines affinity
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import pandas as pd
 
@@ -63,8 +64,8 @@ def main() -> None:
     table = _with(paired, " %").reset_index()
     notes = [
         _seeds(gains),
-        *_summary(paired),
-        *_recorded(ours, variant, len(scale.seeds.six), agreed),
+        *_summary(paired, runs),
+        *_recorded(ours, variant, runs, agreed),
         *_published(papers),
     ]
     cells = _with(_cells(gains), " %").reset_index()
@@ -98,22 +99,31 @@ def _seeds(gains: pd.DataFrame) -> str:
     return "One training of each pair: how far another seed would move a cell is not known."
 
 
-def _summary(paired: pd.DataFrame) -> list[str | Shown]:
+def _summary(paired: pd.DataFrame, runs: Callable[..., list[str]]) -> list[str | Shown]:
     means = ", ".join(f"{pair} {value:+.1f}" for pair, value in both_ways(paired).dropna().items())
     about = given_and_received(paired).rename(columns={"gives": "gives %", "receives": "receives %"})
+
+    def sources(row: Mapping[str, str], column: str) -> list[str]:
+        others = [other for other in TASKS if other != row["task"]]
+        return [run for other in others for run in _runs(runs, row["task"], other)] if column != "task" else []
+
     return [
         f"Mean of a pair's two directions, in percent: {means}.",
         "What the others gain with a task, and what it gains with the others, on average:",
-        Shown(about),
+        Shown(about, sources),
     ]
 
 
-def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: pd.DataFrame) -> list[str | Shown]:
+def _recorded(
+    ours: dict[str, pd.DataFrame], variant: str, runs: Callable[..., list[str]], agreed: pd.DataFrame
+) -> list[str | Shown]:
     if all(of.isna().all(axis=None) for of in ours.values()):
         return ["Six-task trainings recorded no affinities: `affinity_every` is 0 at this scale."]
+    six = runs(f"mult-{variant}")
+    both = runs(*(f"pair-{a}+{b}" for a, b in combinations(TASKS, 2)), *(f"single-{task}" for task in TASKS))
     notes = [
         "### Recorded while six tasks are trained",
-        f"On training batches of `{variant}`: means over a training's records, then over its seeds ({seeds}). "
+        f"On training batches of `{variant}`: means over a training's records, then over its seeds ({len(six)}). "
         "mult.training.affinity says what they are; affinity_cheap.csv has all variants, and intervals over seeds. The "
         "cosine knows no direction. Lookahead affinities grow with the learning rate, so the records made where it is "
         "high count most.",
@@ -121,14 +131,24 @@ def _recorded(ours: dict[str, pd.DataFrame], variant: str, seeds: int, agreed: p
     for measure, of in ours.items():
         unit = {"tag": ", in percent of the loss"}.get(measure, "")
         shown = (of * (100 if measure == "tag" else 1)).map(lambda value: "–" if pd.isna(value) else f"{value:+.2f}")
-        notes += [f"{MEASURES[measure]}{unit}:", Shown(_with(shown).reset_index())]
+        notes += [
+            f"{MEASURES[measure]}{unit}:",
+            Shown(_with(shown).reset_index(), lambda _, column: runs if column != "on" else []),
+        ]
     names = {"rho": "Spearman's rho", "permutations": "namings"}
     return [
         *notes,
         "Do they order the cells off the diagonal alike? Papers' gains are of five tasks. p is two-sided, the share of "
         "namings of the tasks, rows and columns together, under which the correlation is as strong; it is not adjusted "
         f"for {len(agreed)} comparisons.",
-        Shown(agreed.replace({"matrix": MEASURES}).rename(columns=names)),
+        Shown(
+            agreed.replace({"matrix": MEASURES}).rename(columns=names),
+            lambda row, column: (
+                []
+                if column in ("matrix", "with")
+                else both * ("Pair gains" in (row["matrix"], row["with"])) + six * (row["matrix"] != "Pair gains")
+            ),
+        ),
     ]
 
 

@@ -53,6 +53,8 @@ def _shown(table: pd.DataFrame, models: Mapping[str, str], results: pd.DataFrame
 
     def sources(row: Mapping[str, str], column: str) -> list[str]:
         single = f"{prefix}single-{row['task']}"
+        if column == "trivial":
+            return runs(*tables.TRIVIAL)
         return runs(single) if column == "single" else runs(prefix + models[column], single) if column in models else []
 
     return Shown(tables.value_and_gain(table, list(models)), sources, ["single", *models])

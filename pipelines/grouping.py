@@ -3,7 +3,8 @@
 python -m pipelines grouping
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import get_args
 
 import pandas as pd
@@ -14,7 +15,7 @@ from mult.evaluation.results import load_results
 from mult.evaluation.studies import subset_losses
 from mult.evaluation.subsets import predicted, relative_to_single
 from mult.reports import published, tables
-from mult.reports.tables import Shown
+from mult.reports.tables import Shown, Sources
 from mult.tasks import TASKS
 
 BUDGETS = range(1, len(TASKS) + 1)
@@ -51,7 +52,8 @@ def main() -> None:
         *_published(standley),
         *_predictions(),
     ]
-    tables.write_table("grouping", pd.concat([ours, standley]), title, notes, Shown(_side_by_side(ours)))
+    shown = Shown(_side_by_side(ours), _sources(tables.runs_of(results), six))
+    tables.write_table("grouping", pd.concat([ours, standley]), title, notes, shown)
 
 
 def _rows(
@@ -72,6 +74,29 @@ def _side_by_side(ours: pd.DataFrame) -> pd.DataFrame:
         shown[title] = rows["choice"].fillna("–").to_numpy()
         shown[f"gain {'%' if networks == 'measured' else 'predicted %'}"] = rows["mean gain"].to_numpy()
     return shown
+
+
+def _sources(runs: Callable[..., list[str]], six: str | None) -> Sources:
+    """The trainings behind a choice: of its networks, or of the pairs by which they are predicted."""
+
+    def sources(row: Mapping[str, str], column: str) -> list[str]:
+        if not column.startswith("gain"):
+            return []
+        is_measured = column == "gain %"
+        chosen = row["best of the measured networks" if is_measured else "with predicted ones"]
+        stems: list[str] = []
+        for network in (part.split(" (")[0] for part in chosen.split("; ")):
+            tasks = list(TASKS) if network == "all six" else network.split("+")
+            kind = {1: "single", 2: "pair"}.get(len(tasks), "set")
+            if kind != "set":
+                stems.append(f"{kind}-{network}")
+            elif is_measured:
+                stems.append(f"mult-{six}" if network == "all six" else f"set-{network}")
+            else:
+                stems += [f"pair-{first}+{second}" for first, second in combinations(tasks, 2)]
+        return runs(*dict.fromkeys(stems))
+
+    return sources
 
 
 def _doubt(results: pd.DataFrame, domain: str, six: str | None, chosen: pd.DataFrame) -> str:

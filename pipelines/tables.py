@@ -3,7 +3,7 @@
 python -m pipelines tables
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +55,8 @@ def _six_sources(results: pd.DataFrame) -> Sources:
     def sources(row: Mapping[str, object], column: str) -> list[str]:
         tasks = [row["task"]] if row["task"] in TASKS else list(TASKS)
         single = [f"single-{task}" for task in tasks]
+        if column == "trivial":
+            return runs(*tables.TRIVIAL)
         return runs(*single) if column == "single" else runs(models[column], *single) if column in models else []
 
     return sources
@@ -96,7 +98,10 @@ def _cost(results: pd.DataFrame, scale: Scale) -> None:
         "side by side. No parameter count, operation count or speed of MulT has been published that we know of.",
     ]
     runs = tables.runs_of(results)
-    shown = Shown(table, lambda row, column: runs(row["model"], f"mult-{row['model']}"))
+    six = [f"single-{task}" for task in TASKS]
+    shown = Shown(
+        table, lambda row, _: runs(row["model"], f"mult-{row['model']}") or (runs(*six) if row["tasks"] == 6 else [])
+    )
     tables.write_table("cost", table, title, notes, shown)
 
 
@@ -111,8 +116,12 @@ def _trivial(results: pd.DataFrame, scale: Scale) -> None:
         "each place. *single*: the one-task model, for comparison. The paper shows no such rows.",
     ]
     runs = tables.runs_of(results)
-    shown = Shown(table, lambda row, column: runs(f"single-{row['task']}" if column == "single" else column))
+    shown = Shown(table, lambda row, column: runs(*_trivial_sources(row["task"], column)))
     tables.write_table("trivial", table, title, notes, shown)
+
+
+def _trivial_sources(task: str, column: str) -> Sequence[str]:
+    return tables.TRIVIAL if column == "best" else [f"single-{task}" if column == "single" else column]
 
 
 def _page(scale: Scale) -> None:

@@ -88,6 +88,20 @@ def test_the_tables_are_filled(project):
     assert [name for name in figures if not (project.folder / "reports" / name).is_file()] == []
 
 
+def test_numbers_name_the_runs_that_they_come_from(project):
+    names_of_cells = {"task", "metric", "budget", "tasks", "domain", "question", "choice"}
+    for name in SECTIONS:
+        for block in read_json(project.folder / "reports" / "tables" / f"{name}.json")["blocks"]:
+            text = str(block.get("text", ""))
+            if "Standley et al." in text or "### Published" in text:
+                break  # what comes after is from papers
+            if block["kind"] == "table":
+                for row in block["rows"]:
+                    for column, cell in zip(block["columns"], row, strict=True):
+                        if "sort" in cell and column not in names_of_cells and "published" not in column:
+                            assert cell.get("runs"), f"{name}, {column}: {cell['text']}"
+
+
 def test_six_task_trainings_record_affinities(project):
     found = {path.parent.name for path in project.folder.glob("runs/*/affinity.csv")}
     assert found == {name for name in names(load(project.folder / "params.yaml")) if name.startswith("mult-")}

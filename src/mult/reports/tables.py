@@ -21,6 +21,7 @@ from mult.tasks import TASKS
 
 FOLDER = Path("reports/tables")
 PUBLISHED = Path("reports/published.csv")
+TRIVIAL = ("constant", "constant-mean", "constant-pixel")  # runs of predictors that do not look at the image
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 Sources = Callable[[Mapping[str, Any], str], Iterable[str]]

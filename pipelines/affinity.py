@@ -133,7 +133,7 @@ def _recorded(
         shown = (of * (100 if measure == "tag" else 1)).map(lambda value: "–" if pd.isna(value) else f"{value:+.2f}")
         notes += [
             f"{MEASURES[measure]}{unit}:",
-            Shown(_with(shown).reset_index(), lambda _, column: runs if column != "on" else []),
+            Shown(_with(shown).reset_index(), lambda _, column: six if column != "on" else []),
         ]
     names = {"rho": "Spearman's rho", "permutations": "namings"}
     return [

@@ -29,20 +29,23 @@ class Errors:
 
     def places(self, run: str) -> list[str]:
         """The domains, shifted ones included, that a run was scored on, in order."""
-        return list(dict.fromkeys(self._means(run).index.get_level_values("domain")))
+        return list(dict.fromkeys(place for place, _ in self._means(run)))
 
     def of(self, runs: Sequence[str], place: str, task: str) -> np.ndarray:
         """(runs, rooms) mean errors, rooms in sorted order; NaN for a room without a valid pixel."""
-        return np.stack([self._means(run).loc[(place, task)].sort_index().to_numpy() for run in runs])
+        return np.stack([self._means(run)[place, task] for run in runs])
 
     def all_tasks(self, runs: Sequence[str], place: str, units: dict[str, float]) -> np.ndarray:
         """(runs, rooms) means over the tasks of errors in ``units``."""
         return np.mean([self.of(runs, place, task) / unit for task, unit in units.items()], axis=0)
 
     @cache  # noqa: B019 - as long as the object, which lives for one table
-    def _means(self, run: str) -> pd.Series:
+    def _means(self, run: str) -> dict[tuple[str, str], np.ndarray]:
+        """Of each (domain, task) the rooms' means, rooms in sorted order."""
         errors = pd.read_csv(self.folder / run / "errors.csv", dtype={"group": str})
-        return errors.groupby(["domain", "task", "group"], sort=False)["error"].mean()
+        means = errors.groupby(["domain", "task", "group"], sort=False)["error"].mean()
+        parts = means.groupby(level=["domain", "task"], sort=False)
+        return {key: of.droplevel(["domain", "task"]).sort_index().to_numpy() for key, of in parts}
 
 
 def compare(errors: Errors, results: pd.DataFrame, variant: str, base: str, seeds: Iterable[int]) -> pd.DataFrame:

@@ -46,15 +46,15 @@ def paired_gains(rows: pd.DataFrame, run: str, base: str) -> pd.DataFrame:
         Columns short, domain, seed, value, base, gain (percent). Seeds that the base lacks use the mean of its seeds.
     """
     stems = without_seed(rows)
+    of = rows.loc[stems == run, ["short", "domain", "seed", "value"]]
+    wanted = {task: base.format(task=task) for task in TASKS}
+    bases = rows[stems == rows["short"].map(wanted)]
+    same = bases.groupby(["short", "domain", "seed"])["value"].mean()
+    every = bases.groupby(["short", "domain"])["value"].mean()
     out = []
-    for _, row in rows[stems == run].iterrows():
-        bases = rows[(stems == base.format(task=row["short"])) & (rows["domain"] == row["domain"])]
-        bases = bases[bases["short"] == row["short"]]
-        if bases.empty:
-            continue
-        same = bases[bases["seed"] == row["seed"]]
-        value = float((same if len(same) else bases)["value"].mean())
-        out.append(
-            (row["short"], row["domain"], row["seed"], row["value"], value, gain(row["value"], value, row["short"]))
-        )
+    for short, domain, seed, value in of.itertuples(index=False):
+        if (short, domain) in every.index:
+            key = (short, domain, seed)
+            over = float(same[key] if key in same.index else every[short, domain])
+            out.append((short, domain, seed, value, over, gain(value, over, short)))
     return pd.DataFrame(out, columns=["short", "domain", "seed", "value", "base", "gain"])

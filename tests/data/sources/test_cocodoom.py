@@ -203,7 +203,8 @@ def test_depth_is_that_of_the_corridor(cocodoom):
     assert (code[depth >= 1024] == NO_DEPTH).all()
     assert (code[numbers == SKY_NUMBER] == NO_DEPTH).all()
     assert (numbers == SKY_NUMBER).sum() > 100
-    np.testing.assert_allclose(metres(code)[known], depth[known] / UNITS_PER_METRE, atol=0.76 / 512)  # cut to 1/64 unit, then rounded
+    error = np.abs(metres(code)[known] - depth[known] / UNITS_PER_METRE)
+    assert error.max() < 0.76 / 512  # cut to 1/64 map unit by the engine, then rounded
     np.testing.assert_array_equal(source.read(view, "mask_valid") > 0, code != NO_DEPTH)
 
 

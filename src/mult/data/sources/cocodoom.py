@@ -59,7 +59,7 @@ class CocoDoom(Source):
         if not self._groups:
             raise UserError(f"{root}: no {FOLDER}/run{{1,2,3}}/map{{01..32}}/rgb/NNNNNN.png, as {self.domain} has it")
         has = {kind for kind, (name, *_) in FILES.items() if any(self._folder(g, name).is_dir() for g in self._groups)}
-        self.own = frozenset({"depth_zbuffer"} & has | ({"segment_semantic"} if "objects" in has else set()))
+        self.own = frozenset({"rgb", "depth_zbuffer"} & has | ({"segment_semantic"} if "objects" in has else set()))
         self._lists = self._read_lists(chosen)
         of = f"the frames in {chosen}-*.json" if self._lists else f"every frame, for there is no {chosen}-*.json"
         self.layout = f"run<R>/map<MM>/{{rgb,depth,objects}}/<tic>.png, {of}"

@@ -6,7 +6,6 @@ taskonomy_partitions.csv), or a file of the same form: ``id,train,val,test`` wit
 """
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -62,7 +61,7 @@ FOLDERS = {
     "buildings": "{kind}/*",
     "flat": "{kind}",
     "pairs": "*_{kind}/{kind}",
-    "splits": "*/*/{kind}",
+    "splits": "*/{kind}",  # below a split's folder
 }
 _NAME = re.compile(r"^(point_\d+_view_\d+)(?:_domain_\w+)?\.(?:png|json)$")
 
@@ -88,8 +87,8 @@ class Taskonomy(Source):
             self.classes = read_classes(self.root / CLASS_FILE)
 
     def groups(self) -> list[tuple[str, str]]:
-        found = [(self._split_of[building], building) for building in self._folders if building in self._split_of]
-        found = [(split, building) for split, building in found if building not in self.left_out()]
+        left_out = self.left_out()
+        found = [(self._split_of[building], building) for building in self._folders if building not in left_out]
         return sorted(found, key=lambda of: (SPLITS.index(of[0]), of[1]))
 
     def left_out(self) -> Mapping[str, str]:
@@ -114,32 +113,39 @@ class Taskonomy(Source):
     def _recognised(self) -> str:
         names = {path.name for path in self.root.iterdir() if path.is_dir()}
         if "rgb" in names:
-            inside = next(iter(sorted((self.root / "rgb").iterdir())), None)
-            if inside is not None and inside.is_file():
-                return "flat"
-            if inside is not None:
-                deeper = next(inside.iterdir(), None)
-                return "components" if deeper is not None and deeper.is_dir() else "buildings"
+            return self._recognised_by(self.root / "rgb")
         if any(name.endswith("_rgb") for name in names):
             return "pairs"
-        if any(
-            (building / "rgb").is_dir() for split in names & set(SPLITS) for building in (self.root / split).iterdir()
-        ):
+        if any(next((self.root / split).glob("*/rgb"), None) for split in names & set(SPLITS)):
             return "splits"
-        known = "".join(f"\n  {example}" for example in LAYOUTS.values())
-        raise UserError(
-            f"{self.root}: none of the layouts of {self.domain} that can be read:{known}".replace("\n ", ";")
-        )
+        known = "; ".join(LAYOUTS.values())
+        raise UserError(f"{self.root}: none of the layouts of {self.domain} that can be read: {known}")
+
+    @staticmethod
+    def _recognised_by(rgb: Path) -> str:
+        """The layout of those that have a folder ``rgb`` at the root."""
+        inside = sorted(path for path in rgb.iterdir() if path.is_dir())
+        if not inside:
+            return "flat"
+        deeper = (path for folder in inside for path in folder.iterdir() if not path.name.startswith("."))
+        first = next(deeper, None)  # one tells: there may be millions
+        return "components" if first is not None and first.is_dir() else "buildings"
 
     def _found(self) -> dict[str, dict[str, str]]:
-        kinds = (*self.stored, INFO)
-        pattern = FOLDERS[self._kind]
         found: dict[str, dict[str, str]] = {}
-        for kind in kinds:
-            for folder in sorted(self.root.glob(pattern.format(kind=kind))):
-                if folder.is_dir():
-                    found.setdefault(self._building(folder, kind), {})[kind] = folder.relative_to(self.root).as_posix()
+        for kind in (*self.stored, INFO):
+            for folder in self._folders_of(kind):
+                folders = found.setdefault(self._building(folder, kind), {})
+                path = folder.relative_to(self.root).as_posix()
+                if kind in folders:
+                    raise UserError(f"{self.root}: {folders[kind]} and {path} are of one building; take one away")
+                folders[kind] = path
         return {building: folders for building, folders in sorted(found.items()) if "rgb" in folders}
+
+    def _folders_of(self, kind: str) -> list[Path]:
+        tops = [self.root / split for split in SPLITS] if self._kind == "splits" else [self.root]
+        found = [folder for top in tops for folder in top.glob(FOLDERS[self._kind].format(kind=kind))]
+        return sorted(folder for folder in found if folder.is_dir())
 
     def _building(self, folder: Path, kind: str) -> str:
         if self._kind == "flat":
@@ -176,9 +182,12 @@ class Taskonomy(Source):
 
     def _fov(self, path: str) -> float:
         try:
-            return float(json.loads(read_bytes(self.root / path))["field_of_view_rads"])
+            fov = float(json.loads(read_bytes(self.root / path))["field_of_view_rads"])
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{self.root / path}: no `field_of_view_rads` in it; fetch it again") from None
+            fov = 0.0
+        if not 0 < fov < np.pi:
+            raise UserError(f"{self.root / path}: no `field_of_view_rads` between 0 and pi in it; fetch it again")
+        return fov
 
 
 @cache
@@ -195,16 +204,17 @@ def read_partition(path: Path) -> dict[str, str]:
     Raises:
         UserError: another header, or a building that is not in exactly one split.
     """
-    text = read_bytes(path).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    lines = read_bytes(path).decode("utf-8-sig", "replace").splitlines()
+    rows = list(csv.DictReader(lines))
     if not rows or not {"id", *SPLITS} <= rows[0].keys():
         raise UserError(f"{path}: its first line must be id,train,val,test")
     found = {}
     for row in rows:
+        building = row["id"].strip()
         chosen = [split for split in SPLITS if (row[split] or "").strip() == "1"]
-        if len(chosen) != 1 or row["id"] in found:
-            raise UserError(f"{path}: {row['id']} must have one line with one 1 in it")
-        found[row["id"].strip()] = chosen[0]
+        if len(chosen) != 1 or building in found:
+            raise UserError(f"{path}: {building} must have one line with one 1 in it")
+        found[building] = chosen[0]
     return found
 
 

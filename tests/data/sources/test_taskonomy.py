@@ -69,19 +69,6 @@ def test_a_folder_in_no_layout_is_told_the_layouts(tmp_path):
         assert example in one_line(error)
 
 
-def test_a_building_in_two_places(tmp_path):
-    write_taskonomy(tmp_path, "splits", {"beechwood": "train"}, VIEWS[:1])
-    write_taskonomy(tmp_path, "splits", {"beechwood": "test"}, VIEWS[:1])
-    with pytest.raises(UserError, match="test/beechwood/rgb and train/beechwood/rgb are of one building") as error:
-        open_source("taskonomy", tmp_path)
-    one_line(error)
-
-
-def test_folders_that_are_no_split(tmp_path):
-    write_taskonomy(tmp_path, "splits", {"beechwood": "train", "coffeen": "leftovers"}, VIEWS[:1])
-    assert open_source("taskonomy", tmp_path).groups() == [("train", "beechwood")]
-
-
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_partitions(tmp_path, partition):
     members = {"beechwood": "tiny", "adairsville": "medium", "adrian": "full", "ackermanville": "fullplus"}

@@ -61,7 +61,7 @@ FOLDERS = {
     "buildings": "{kind}/*",
     "flat": "{kind}",
     "pairs": "*_{kind}/{kind}",
-    "splits": "*/{kind}",  # below a split's folder
+    "splits": "*/*/{kind}",
 }
 _NAME = re.compile(r"^(point_\d+_view_\d+)(?:_domain_\w+)?\.(?:png|json)$")
 
@@ -87,8 +87,8 @@ class Taskonomy(Source):
             self.classes = read_classes(self.root / CLASS_FILE)
 
     def groups(self) -> list[tuple[str, str]]:
-        left_out = self.left_out()
-        found = [(self._split_of[building], building) for building in self._folders if building not in left_out]
+        found = [(self._split_of[building], building) for building in self._folders if building in self._split_of]
+        found = [(split, building) for split, building in found if building not in self.left_out()]
         return sorted(found, key=lambda of: (SPLITS.index(of[0]), of[1]))
 
     def left_out(self) -> Mapping[str, str]:
@@ -132,20 +132,14 @@ class Taskonomy(Source):
         return "components" if first is not None and first.is_dir() else "buildings"
 
     def _found(self) -> dict[str, dict[str, str]]:
+        kinds = (*self.stored, INFO)
+        pattern = FOLDERS[self._kind]
         found: dict[str, dict[str, str]] = {}
-        for kind in (*self.stored, INFO):
-            for folder in self._folders_of(kind):
-                folders = found.setdefault(self._building(folder, kind), {})
-                path = folder.relative_to(self.root).as_posix()
-                if kind in folders:
-                    raise UserError(f"{self.root}: {folders[kind]} and {path} are of one building; take one away")
-                folders[kind] = path
+        for kind in kinds:
+            for folder in sorted(self.root.glob(pattern.format(kind=kind))):
+                if folder.is_dir():
+                    found.setdefault(self._building(folder, kind), {})[kind] = folder.relative_to(self.root).as_posix()
         return {building: folders for building, folders in sorted(found.items()) if "rgb" in folders}
-
-    def _folders_of(self, kind: str) -> list[Path]:
-        tops = [self.root / split for split in SPLITS] if self._kind == "splits" else [self.root]
-        found = [folder for top in tops for folder in top.glob(FOLDERS[self._kind].format(kind=kind))]
-        return sorted(folder for folder in found if folder.is_dir())
 
     def _building(self, folder: Path, kind: str) -> str:
         if self._kind == "flat":

@@ -15,9 +15,9 @@ from mult.data.domains.doom.game import UNITS_PER_METRE
 from mult.data.encoding import NO_DEPTH
 from mult.data.index import build
 from mult.data.lazy import open_views
-from mult.data.sources import elements, open_source
+from mult.data.sources import cocodoom_list, elements, open_source
 from mult.data.sources.cocodoom import FOV, HEIGHT, WIDTH
-from mult.data.sources.cocodoom_list import class_of, read_list, thing_types
+from mult.data.sources.cocodoom_list import class_of, open_list, read_list, thing_types
 from mult.errors import UserError
 from tests.data.sources.miniature import metres, write_png
 
@@ -132,8 +132,9 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def cocodoom(written, tmp_path):
-    """A copy of ``written`` to be spoilt."""
+def cocodoom(written, tmp_path, monkeypatch):
+    """A copy of ``written`` to be spoilt, and a working directory in which what is kept aside goes with the test."""
+    monkeypatch.chdir(tmp_path)
     return shutil.copytree(written, tmp_path / "cocodoom")
 
 
@@ -324,6 +325,20 @@ def test_damaged_lists(cocodoom, harm, message):
         open_source("cocodoom", cocodoom)
     assert str(error.value).startswith(str(damaged))
     assert "\n" not in str(error.value)
+
+
+def test_lists_are_read_once(cocodoom, tmp_path, monkeypatch):
+    path = cocodoom / "run-train.json"
+    first = open_list(path, tmp_path / "aside")
+    monkeypatch.setattr(cocodoom_list, "read_list", lambda path: pytest.fail("read again"))
+    again = open_list(path, tmp_path / "aside")
+    for name, values in vars(first).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+    monkeypatch.undo()
+    path.write_text(json.dumps(listed(FRAMES["train"][:1])))
+    assert len(open_list(path, tmp_path / "aside").images) == 1
+    (tmp_path / "file").write_text("")  # where no folder can be made
+    assert len(open_list(path, tmp_path / "file" / "aside").images) == 1
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100])

@@ -15,7 +15,7 @@ from mult.data import labels
 from mult.data.domains.doom import CLASSES
 from mult.data.domains.doom.cast import CEILING, FLOOR, SKY, WALL
 from mult.data.domains.doom.game import UNITS_PER_METRE
-from mult.data.sources.cocodoom_list import OF_A_MAP, OF_A_RUN, THING_BITS, FrameList, frame_path, read_list
+from mult.data.sources.cocodoom_list import OF_A_MAP, OF_A_RUN, THING_BITS, FrameList, frame_path, open_list
 from mult.data.sources.picture import read_picture
 from mult.data.sources.source import SPLITS, Source, View
 from mult.errors import UserError
@@ -131,7 +131,7 @@ class CocoDoom(Source):
             return {}
         if missing:
             raise UserError(f"{self.root}: {', '.join(missing)} is missing beside the other lists; fetch it")
-        return {split: read_list(path) for split, path in paths.items()}
+        return {split: open_list(path) for split, path in paths.items()}
 
 
 def _names(folder: Path) -> set[str]:

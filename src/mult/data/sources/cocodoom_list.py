@@ -1,11 +1,14 @@
 """CocoDoom's lists: which frames a split has, and of which class the things are that can be seen in them.
 
-A list is a JSON file in COCO's form, hundreds of megabytes of polygons. What is kept of it is some bytes a thing.
+A list is a JSON file in COCO's form, hundreds of megabytes of polygons. What is needed of it is some bytes a thing, and
+that is kept aside, for every training and every worker process of it opens the data set anew.
 """
 
 import csv
+import hashlib
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +19,10 @@ import numpy as np
 from mult.data.domains.doom import CLASSES
 from mult.data.sources.elements import elements
 from mult.errors import UserError
+from mult.files import atomic
+from mult.process import STATE
 
+TYPES = Path(__file__).with_name("cocodoom_types.csv")
 OF_A_RUN, OF_A_MAP = 10**9, 10**7  # an image's number is run * OF_A_RUN + map * OF_A_MAP + tic
 OF_AN_IMAGE = 10**6  # a thing's number in the list is image * OF_AN_IMAGE + its number in the run
 THING_BITS = 23  # of a thing's number in the run, as pictures have it
@@ -46,6 +52,20 @@ class FrameList:
         start, end = np.searchsorted(self.things, [image << THING_BITS, (image + 1) << THING_BITS])
         numbers = (self.things[start:end] & THING_MASK).tolist()
         return dict(zip(numbers, self.classes[start:end].tolist(), strict=True))
+
+
+def open_list(path: Path, aside: Path = STATE / "lists") -> FrameList:
+    """The list in ``path``: what was kept of it in ``aside``, or what ``read_list`` gives, which is then kept there."""
+    there = path.stat()
+    about = f"{path.resolve()} {there.st_size} {there.st_mtime_ns}".encode() + TYPES.read_bytes()
+    kept = aside / f"{path.stem}-{hashlib.sha256(about).hexdigest()[:12]}.npz"
+    if kept.is_file():
+        with np.load(kept) as file:
+            return FrameList(**file)
+    found = read_list(path)
+    with suppress(OSError), atomic(kept) as file:  # in a folder where nothing may be written it is read each time
+        np.savez(file, **vars(found))
+    return found
 
 
 def read_list(path: Path) -> FrameList:
@@ -101,7 +121,7 @@ def thing_types() -> Mapping[str, int]:
     What flies, burns or flashes is void: Doom's other domain does not draw it. The living and the dead are monsters, as
     there, players among them.
     """
-    with open(Path(__file__).with_name("cocodoom_types.csv"), encoding="utf-8", newline="") as file:
+    with open(TYPES, encoding="utf-8", newline="") as file:
         return {row["name"]: CLASSES.index(row["class"]) for row in csv.DictReader(file)}
 
 

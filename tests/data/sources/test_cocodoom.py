@@ -335,10 +335,10 @@ def test_lists_are_read_once(cocodoom, tmp_path, monkeypatch):
     for name, values in vars(first).items():
         np.testing.assert_array_equal(getattr(again, name), values)
     monkeypatch.undo()
-    path.write_text(json.dumps(listed(FRAMES["train"][:1])))
-    assert len(open_list(path, tmp_path / "aside").images) == 1
-    (tmp_path / "file").write_text("")  # where no folder can be made
-    assert len(open_list(path, tmp_path / "file" / "aside").images) == 1
+    path.write_text(path.read_text().replace("000035", "000036"))  # as long as before
+    assert open_list(path, tmp_path / "aside").tics(1, 1) == [36, 40]
+    (tmp_path / "file").write_text("")
+    assert open_list(path, tmp_path / "file" / "aside").tics(1, 1) == [36, 40]  # where no folder can be made
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100])

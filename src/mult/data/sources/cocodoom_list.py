@@ -118,8 +118,8 @@ def class_of(category: int, name: str) -> int:
 def thing_types() -> Mapping[str, int]:
     """Name -> position in the doom domain's CLASSES of every type of thing, in the order of the engine's numbers.
 
-    What flies, burns or flashes is void: Doom's other domain does not draw it. The living and the dead are monsters, as
-    there, players among them.
+    Monsters are so alive or dead, and players are among them, as in the doom domain. What flies, burns or flashes is
+    void, for it is none of that domain's classes.
     """
     with open(TYPES, encoding="utf-8", newline="") as file:
         return {row["name"]: CLASSES.index(row["class"]) for row in csv.DictReader(file)}
@@ -136,7 +136,7 @@ def _classes(categories: np.ndarray, classes: Mapping[int, int]) -> np.ndarray:
 
 def _image(entry: Mapping[str, Any]) -> int:
     number = int(entry["id"])
-    name = entry.get("file_name") or frame_path(number, "rgb")
+    name = str(entry.get("file_name") or frame_path(number, "rgb"))
     if not name.replace("\\", "/").endswith(frame_path(number, "rgb")):
         raise ValueError(f"image {number} is {name!r}, but should be {frame_path(number, 'rgb')}")
     return number

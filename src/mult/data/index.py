@@ -12,9 +12,10 @@ that was interrupted goes on with the next one.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +31,8 @@ from mult.progress import progress
 KIND = "index"  # in index.json, by which it is told from that of a store
 MARKED = 4096  # bytes of a file's beginning and of its end
 THREADS = 16  # that wait for the disk or the network at the same time
+AT_A_TIME = 1000  # views whose rows are Python objects, which take far more room than a table's
+REMEMBERED = 64  # marks of files: one is asked for again by the next views, if at all
 FIXED = {"split": pa.string(), "group": pa.string(), "name": pa.string(), "fov": pa.float32(), "place": pa.int32()}
 OF_A_FILE = {"path": pa.string(), "bytes": pa.int64(), "mark": pa.string()}
 
@@ -40,7 +43,7 @@ def build(source: Source, folder: Path, image_size: int, aside: Path = STATE / "
     Raises:
         UserError: a split without a view, a file that cannot be read.
     """
-    groups = list(source.groups())
+    groups = sorted(source.groups(), key=lambda of: (SPLITS.index(of[0]), of[1]))  # readers count on the splits' order
     kept = aside / f"{source.domain}-{_fingerprint(source)}"
     for other in kept.parent.glob(f"{source.domain}-*"):  # of another root or layout, never to be finished
         if other != kept:
@@ -89,17 +92,22 @@ def _fingerprint(source: Source) -> str:
 
 
 def _index_group(source: Source, part: Path, of: tuple[str, str]) -> None:
-    rows, kinds = [], set()
-    marks = cache(mark)  # a file of many views is looked at once
-    for view in source.views(*of):
-        row = {"split": view.split, "group": view.group, "name": view.name, "fov": view.fov, "place": view.place}
-        for kind, path in view.files.items():
-            length, found = marks(source.root / path)
-            row |= {f"{kind}_path": path, f"{kind}_bytes": length, f"{kind}_mark": found}
-        kinds |= view.files.keys()
-        rows.append(row)
+    marks = lru_cache(REMEMBERED)(mark)  # a file of many views is looked at once
+    views, tables = source.views(*of), [_schema(()).empty_table()]
+    while some := list(islice(views, AT_A_TIME)):
+        kinds = sorted(set().union(*(view.files for view in some)))
+        rows = [_row(source, view, marks) for view in some]
+        tables.append(pa.Table.from_pylist(rows, _schema(kinds)))
     with atomic(part) as file:
-        pq.write_table(pa.Table.from_pylist(rows, _schema(sorted(kinds))), file)
+        pq.write_table(pa.concat_tables(tables, promote_options="default"), file)
+
+
+def _row(source: Source, view: View, marks: Callable[[Path], tuple[int, str]]) -> dict[str, object]:
+    row = {"split": view.split, "group": view.group, "name": view.name, "fov": view.fov, "place": view.place}
+    for kind, path in view.files.items():
+        length, found = marks(source.root / path)
+        row |= {f"{kind}_path": path, f"{kind}_bytes": length, f"{kind}_mark": found}
+    return row
 
 
 def _schema(kinds: Sequence[str]) -> pa.Schema:

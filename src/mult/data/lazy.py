@@ -23,7 +23,10 @@ REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels s
 
 
 class LazyLabel:
-    """Label ``label`` of images by number: ``of[3]`` is (H, W[, 3]), ``of[[3, 5]]`` and ``of[2:4]`` are stacked."""
+    """Label ``label`` of images by number: ``of[3]`` is (H, W[, 3]), ``of[[3, 5]]`` and ``of[2:4]`` are stacked.
+
+    As with a store's arrays, which are read-only, what is given must not be written into.
+    """
 
     def __init__(self, pictures: "Pictures", label: str):
         self._pictures, self._label = pictures, label
@@ -35,10 +38,14 @@ class LazyLabel:
         return len(self._pictures)
 
     def __getitem__(self, which: int | slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        order = np.arange(len(self))[which]
-        if order.ndim == 0:
-            return self._pictures.read(int(order), self._label)
-        found = [self._pictures.read(int(image), self._label) for image in order]
+        images = range(len(self))  # knows negative and wrong indices, and takes no room for millions of images
+        if isinstance(which, slice):
+            chosen = images[which]
+        elif np.ndim(which) == 0:
+            return self._pictures.read(images[which], self._label)
+        else:
+            chosen = [images[image] for image in which]
+        found = [self._pictures.read(image, self._label) for image in chosen]
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -65,10 +72,15 @@ class Pictures:
             known = self.read(image, "depth_zbuffer") != NO_DEPTH
             return np.where(known, np.uint8(255), np.uint8(0))
         if (image, label) not in self._seen:
-            self._seen[image, label] = square(self.source.read(self.view(image), label), label, self.size)
+            values = square(self.source.read(self.view(image), label), label, self.size)
+            values.setflags(write=False)  # it is given again
+            self._seen[image, label] = values
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
         return self._seen[image, label]
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_seen": OrderedDict()}  # a worker process has enough of its own
 
 
 class Rows:
@@ -98,8 +110,10 @@ def open_index(folder: Path, index: Mapping, split: str) -> Split:
     """One split of the data set whose index is ``folder``; ``index``: its index.json.
 
     Raises:
-        UserError: the index is damaged, or the data set is no longer where or as it was.
+        UserError: no such split, the index is damaged, or the data set is no longer where or as it was.
     """
+    if split not in index["splits"]:
+        raise UserError(f"{folder}: no split {split!r}; it has {', '.join(index['splits'])}")
     for name, digest in index["sha256"].items():
         if not (folder / name).is_file() or sha256(folder / name) != digest:
             raise UserError(f"{folder / name}: missing or altered; delete {folder} and run `dvc repro`")

@@ -6,7 +6,6 @@ taskonomy_partitions.csv), or a file of the same form: ``id,train,val,test`` wit
 """
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -114,22 +113,23 @@ class Taskonomy(Source):
     def _recognised(self) -> str:
         names = {path.name for path in self.root.iterdir() if path.is_dir()}
         if "rgb" in names:
-            inside = next(iter(sorted((self.root / "rgb").iterdir())), None)
-            if inside is not None and inside.is_file():
-                return "flat"
-            if inside is not None:
-                deeper = next(inside.iterdir(), None)
-                return "components" if deeper is not None and deeper.is_dir() else "buildings"
+            return self._recognised_by(self.root / "rgb")
         if any(name.endswith("_rgb") for name in names):
             return "pairs"
-        if any(
-            (building / "rgb").is_dir() for split in names & set(SPLITS) for building in (self.root / split).iterdir()
-        ):
+        if any(next((self.root / split).glob("*/rgb"), None) for split in names & set(SPLITS)):
             return "splits"
-        known = "".join(f"\n  {example}" for example in LAYOUTS.values())
-        raise UserError(
-            f"{self.root}: none of the layouts of {self.domain} that can be read:{known}".replace("\n ", ";")
-        )
+        known = "; ".join(LAYOUTS.values())
+        raise UserError(f"{self.root}: none of the layouts of {self.domain} that can be read: {known}")
+
+    @staticmethod
+    def _recognised_by(rgb: Path) -> str:
+        """The layout of those that have a folder ``rgb`` at the root."""
+        inside = sorted(path for path in rgb.iterdir() if path.is_dir())
+        if not inside:
+            return "flat"
+        deeper = (path for folder in inside for path in folder.iterdir() if not path.name.startswith("."))
+        first = next(deeper, None)  # one tells: there may be millions
+        return "components" if first is not None and first.is_dir() else "buildings"
 
     def _found(self) -> dict[str, dict[str, str]]:
         kinds = (*self.stored, INFO)
@@ -176,9 +176,12 @@ class Taskonomy(Source):
 
     def _fov(self, path: str) -> float:
         try:
-            return float(json.loads(read_bytes(self.root / path))["field_of_view_rads"])
+            fov = float(json.loads(read_bytes(self.root / path))["field_of_view_rads"])
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{self.root / path}: no `field_of_view_rads` in it; fetch it again") from None
+            fov = 0.0
+        if not 0 < fov < np.pi:
+            raise UserError(f"{self.root / path}: no `field_of_view_rads` between 0 and pi in it; fetch it again")
+        return fov
 
 
 @cache
@@ -195,16 +198,17 @@ def read_partition(path: Path) -> dict[str, str]:
     Raises:
         UserError: another header, or a building that is not in exactly one split.
     """
-    text = read_bytes(path).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    lines = read_bytes(path).decode("utf-8-sig", "replace").splitlines()
+    rows = list(csv.DictReader(lines))
     if not rows or not {"id", *SPLITS} <= rows[0].keys():
         raise UserError(f"{path}: its first line must be id,train,val,test")
     found = {}
     for row in rows:
+        building = row["id"].strip()
         chosen = [split for split in SPLITS if (row[split] or "").strip() == "1"]
-        if len(chosen) != 1 or row["id"] in found:
-            raise UserError(f"{path}: {row['id']} must have one line with one 1 in it")
-        found[row["id"].strip()] = chosen[0]
+        if len(chosen) != 1 or building in found:
+            raise UserError(f"{path}: {building} must have one line with one 1 in it")
+        found[building] = chosen[0]
     return found
 
 

@@ -2,7 +2,8 @@
 
 The official split is ours: 795 frames train and 654 test; there is no val unless a copy lists one. Whole frames of
 480x640 are cropped to the rows and columns where Kinect's picture, projected onto the colour camera's, has values. What
-the labels have that the copy lacks is computed (``Source``), keypoints, edges and reshading always.
+the labels have that the copy lacks is computed (``Source``), keypoints, edges and reshading always. Copies have normals
+only where Kinect measured, but depth without holes; mask_valid, by which reshading is scored, is where both are known.
 
 The camera's axis is taken to meet the picture's middle, as everywhere here; it misses it by 6 pixels, or 0.7 degrees.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mult.data import labels
+from mult.data.encoding import NO_DEPTH, NO_NORMAL
 from mult.data.sources.nyu_axes import EIGEN, Axes, find_axes, to_camera
 from mult.data.sources.nyu_bundles import LAYOUTS, Bundle, find_bundle
 from mult.data.sources.nyu_labelled import FILE, Labelled
@@ -41,6 +43,8 @@ class Nyu(Source):
             raise UserError(f"{self.domain}: no partition {partition!r}; there is the official split alone")
         self._files = self._recognised()
         self.layout, self.own = self._files.layout, self._files.own
+        if "depth_zbuffer" in self.own:
+            self.own |= {"mask_valid"}
         self.classes = class_names(self._files.classes) if "segment_semantic" in self.own else ()
         if not self._files.views:
             raise UserError(f"{self.root}: no frame in it ({self.layout}); fetch the copy again")
@@ -68,7 +72,13 @@ class Nyu(Source):
             return self._fitting(view, label, self._files.ids(view))
         if label == "depth_zbuffer":
             return labels.encode_depth(self._metres(view))
+        if label == "mask_valid":
+            normal = (self.read(view, "normal") != NO_NORMAL).any(-1)
+            return np.where(normal & (self.read(view, "depth_zbuffer") != NO_DEPTH), 255, 0).astype(np.uint8)
         return labels.encode_normal(to_camera(self._normals(view), self._axes))
+
+    def _has(self, view: View, label: str) -> bool:
+        return True
 
     def _recognised(self) -> Bundle | Labelled:
         if (self.root / FILE).is_file():

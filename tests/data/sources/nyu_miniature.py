@@ -9,9 +9,12 @@ import h5py
 import numpy as np
 
 from mult.data import labels
-from mult.data.sources.nyu import COLUMNS, FOCAL, SEEN, WHOLE
+from mult.data.sources import Source, View
 from mult.data.sources.nyu_axes import EIGEN, Axes
 from mult.data.sources.nyu_tables import classes_of_labels
+
+FOCAL = 518.86
+WHOLE, SEEN = (480, 640), (slice(44, 471), slice(40, 601))
 
 # How the stored channels are made of x right, y down, z forward, by another name than the reader's.
 EIGEN_OF_CAMERA = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -22,7 +25,7 @@ class Frame:
 
     def __init__(self, seed: int, size: tuple[int, int] = (427, 561), classes: int = 40):
         height, width = size
-        rays = labels.pixel_rays(height, width, 2 * np.arctan(COLUMNS.get(size, 561) / 2 / FOCAL))
+        rays = labels.pixel_rays(height, width, 2 * np.arctan((560 if width == 560 else 561) / 2 / FOCAL))
         wall = np.array([0.25 + 0.1 * seed, -0.2, -0.9]) / np.linalg.norm([0.25 + 0.1 * seed, -0.2, -0.9])
         floor = np.array([0.02, -np.cos(0.3), -np.sin(0.3)]) / np.linalg.norm([0.02, -np.cos(0.3), -np.sin(0.3)])
         ahead, below = (normal @ at / (rays @ normal) for normal, at in ((wall, [0, 0, 3.0]), (floor, [0, 1.2, 0])))
@@ -31,6 +34,7 @@ class Frame:
         self.normal = np.where(on_floor[..., None], floor, wall)
         self.hole = np.zeros(size, bool)  # where Kinect saw nothing
         self.hole[20:60, 30:90] = True
+        self.far = self.hole & (np.arange(height)[:, None] >= 40)  # a part of it: what is beyond its range is 10 m
         self.ids = np.where(on_floor, 2, 1 + (np.arange(width) // 40 + seed) % classes)
         self.ids[:, :5] = 0
         across, down = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
@@ -126,7 +130,10 @@ def nicr(root: Path) -> dict[str, Frame]:
         picture(root / f"{split}/semantic_40/{number}.png", whole(frame.ids.astype(np.uint8), 0))
         picture(root / f"{split}/normal/{number}.png", whole(as_bytes(frame.stored_normal(), 127), 127))
         picture(root / f"{split}/depth/{number}.png", whole(depth, 0))
-        picture(root / f"{split}/depth_raw/{number}.png", whole(np.where(frame.hole, 0, depth).astype(np.uint16), 0))
+        picture(
+            root / f"{split}/depth_raw/{number}.png",
+            whole(np.where(frame.hole, 10_000 * frame.far, depth).astype(np.uint16), 0),
+        )
     return frames
 
 
@@ -142,7 +149,7 @@ def labelled(root: Path, scenes: bool = True) -> dict[str, Frame]:
             stacked = np.stack([whole(of(frame), beside) for frame in frames.values()], -1)  # MATLAB's H x W [x 3] x N
             file.create_dataset(name, data=stacked.transpose(), compression="lzf")
 
-        raw = lambda frame: np.where(frame.hole, 0, frame.depth)  # noqa: E731
+        raw = lambda frame: np.where(frame.hole, 10 * frame.far, frame.depth)  # noqa: E731
         store("images", lambda frame: frame.rgb, 255)
         store("depths", lambda frame: frame.depth.astype(np.float32), 1)
         store("rawDepths", lambda frame: raw(frame).astype(np.float32), 0)
@@ -163,6 +170,10 @@ def adashare_lists(root: Path, **splits: list[str]) -> None:
         for split, names in splits.items()
     }
     (root / "nyu_v2_3task.json").write_text(json.dumps(entries))
+
+
+def views(source: Source) -> list[View]:
+    return [view for group in source.groups() for view in source.views(*group)]
 
 
 def axes_of(matrix: np.ndarray) -> Axes:

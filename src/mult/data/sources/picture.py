@@ -7,7 +7,8 @@ import numpy as np
 
 from mult.errors import UserError
 
-_PNG_HEAD, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+# How files begin, how whole ones end, and their name: what is missing of them OpenCV fills with grey without a word.
+_KINDS = ((b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82", "PNG"), (b"\xff\xd8\xff", b"\xff\xd9", "JPEG"))
 
 
 def read_picture(path: Path, dtype: type, channels: int, what: str) -> np.ndarray:
@@ -22,8 +23,9 @@ def read_picture(path: Path, dtype: type, channels: int, what: str) -> np.ndarra
         UserError: the file is missing, truncated, damaged, or of other bits or channels.
     """
     data = read_bytes(path)
-    if data.startswith(_PNG_HEAD) and not data.endswith(_PNG_END):
-        raise UserError(f"{path}: truncated PNG of {len(data)} bytes ({what}); fetch it again")
+    for head, end, kind in _KINDS:
+        if data.startswith(head) and not data.rstrip(b"\0").endswith(end):
+            raise UserError(f"{path}: truncated {kind} of {len(data)} bytes ({what}); fetch it again")
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     if picture is None:
         raise UserError(f"{path}: cannot be read as a picture ({what}); fetch it again")

@@ -1,16 +1,17 @@
 """Data sets that the user has, read where they lie: one module a data set, each with one subclass of ``Source``.
 
 ``open_source`` finds the layout below a root; ``mult.data.index`` writes down which views there are, and
-``mult.data.lazy`` reads them as training wants them.
+``mult.data.lazy`` reads them as training wants them. ``open_data`` opens prepared data in the same way.
 """
 
 from importlib import import_module
 from pathlib import Path
 
+from mult.data.sources.prepared import Prepared, read_index
 from mult.data.sources.source import Source, View
 from mult.errors import UserError
 
-__all__ = ["SOURCES", "Source", "View", "open_source"]
+__all__ = ["SOURCES", "Source", "View", "open_data", "open_source"]
 
 # Domain -> module and class.
 SOURCES = {
@@ -38,3 +39,31 @@ def open_source(domain: str, root: Path | str, partition: str | None = None) -> 
         raise UserError(f"{root}: no such folder; {domain} should be there, see `root` in params.yaml")
     module, name = SOURCES[domain]
     return getattr(import_module(f"mult.data.sources.{module}"), name)(root, partition)
+
+
+def open_data(domain: str, root: Path | str, partition: str | None = None) -> Source:
+    """The domain in folder ``root``, in whichever form it is there.
+
+    That may be what the prepare stage wrote (arrays, or the index of a data set in place), the data set itself, or an
+    export (``mult data export``).
+
+    Raises:
+        UserError: as ``open_source``; or the folder holds another domain.
+    """
+    root = Path(root)
+    if (root / "index.json").is_file():
+        index = read_index(root)
+        if index["domain"] != domain:
+            raise UserError(f"{root}: this is {index['domain']}, not {domain}")
+        if "root" in index:
+            return open_source(domain, index["root"], partition or index["partition"])
+        return Prepared(root)
+    if domain in SOURCES:
+        return open_source(domain, root, partition)
+    if not (root / "rgb").is_dir():
+        raise UserError(
+            f"{root}: no prepared data of {domain} here, nor an export of it; `dvc repro` writes data/{domain}"
+        )
+    source = open_source("taskonomy", root, partition)
+    source.domain = domain
+    return source

@@ -97,6 +97,20 @@ class Source(ABC):
         """Groups that are on the disk or in the partition and are not used by default, with the reason of each."""
         return {}
 
+    def strays(self) -> Iterator[str]:
+        """Of each view in use that has labels but no picture, and so is none of ``views``: one file, below the root."""
+        return iter(())
+
+    def has(self, view: View, label: str) -> bool:
+        """Whether ``view`` has a file for ``label``; False for what is computed."""
+        return (label in self.own or label == "rgb") and self._has(view, label)
+
+    def available(self, view: View, label: str) -> bool:
+        """Whether ``view`` has a file for ``label`` or for what it is computed from."""
+        if label in self.own or label == "rgb":
+            return self._has(view, label)
+        return label in DERIVED and all(self.available(view, needed) for needed in DERIVED[label])
+
     @property
     def labels(self) -> tuple[str, ...]:
         """What a view of this data set can have, in the order of the store: ``own`` and what can be computed."""

@@ -1,0 +1,50 @@
+"""Whether a map of normals and a map of depth are of one surface, and whether the normals' axes are OpenCV's."""
+
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+
+from mult.data import labels
+from mult.data.encoding import NO_DEPTH
+
+ACROSS = 192  # pixels across the picture that are looked at, about: enough for a median
+FEWEST = 50  # pixels with both a depth and a normal, without which nothing is said
+# Stored channel i holds sign[i] times true axis order[i]; the first is as it should be.
+READINGS = [(order, sign) for order in permutations(range(3)) for sign in product((1, -1), repeat=3)]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Median cosines between stored normals and the normals of the depth.
+
+    Attributes:
+        stored: with the axes as they are stored.
+        best: with the axes that fit best.
+        axes: what the stored channels then are, such as "(x, z, -y)".
+    """
+
+    stored: float
+    best: float
+    axes: str
+
+
+def agreement(normal: np.ndarray, depth: np.ndarray, fov: float) -> Agreement | None:
+    """Compare codes of normals (H, W, 3) and of depth (H, W); ``fov`` horizontal, in radians. None: too few pixels."""
+    step = max(1, depth.shape[1] // ACROSS)
+    middle = slice(step // 2, None, step)
+    depth, normal = depth[middle, middle], normal[middle, middle]
+    stored, known = labels.decode_normal(normal)
+    expected = labels.normal_from_depth(labels.decode_depth(depth)[0], fov)
+    known &= (depth != NO_DEPTH) & (np.abs(expected).max(-1) > 0)
+    if known.sum() < FEWEST:
+        return None
+    products = stored[known][:, :, None] * expected[known][:, None, :]  # pixels, stored channel, true axis
+    channels = range(3)
+    medians = [np.median(products[:, channels, order] @ np.array(sign, np.float32)) for order, sign in READINGS]
+    best = int(np.argmax(medians))
+    return Agreement(float(medians[0]), float(medians[best]), _name(*READINGS[best]))
+
+
+def _name(order: tuple[int, ...], sign: tuple[int, ...]) -> str:
+    return "(" + ", ".join(("-" if s < 0 else "") + "xyz"[axis] for axis, s in zip(order, sign, strict=True)) + ")"

@@ -158,8 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         "export",
         _data_export,
         "Write a domain in Taskonomy's layout and encoding, OUT/<kind>/<building>/point_<P>_view_<V>_domain_<kind>.png "
-        "with splits.csv and classes.json: `mult data check taskonomy OUT` reads it. Interrupted, the same command goes "
-        "on.",
+        "with splits.csv and classes.json: `mult data check taskonomy OUT` reads it. Interrupted, the same command "
+        "goes on.",
         "mult data export rooms-home data/rooms-home exported",
         data,
     )

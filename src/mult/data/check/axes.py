@@ -8,7 +8,9 @@ import numpy as np
 from mult.data import labels
 from mult.data.encoding import NO_DEPTH
 
-ACROSS = 192  # pixels across the picture that are looked at, about: enough for a median
+ACROSS = 128  # pixels across the picture that are looked at, about: enough for a median
+AGREED = 0.8  # median cosine of normals and depth below which they are not of one surface
+CLEARLY = 0.1  # by which the median cosine must rise for other axes to be the right ones
 FEWEST = 50  # pixels with both a depth and a normal, without which nothing is said
 # Stored channel i holds sign[i] times true axis order[i]; the first is as it should be.
 READINGS = [(order, sign) for order in permutations(range(3)) for sign in product((1, -1), repeat=3)]
@@ -28,6 +30,11 @@ class Agreement:
     best: float
     axes: str
 
+    @property
+    def swapped(self) -> bool:
+        """Whether other axes than those of the encoding fit, and clearly better."""
+        return self.best >= AGREED and self.best > self.stored + CLEARLY
+
 
 def agreement(normal: np.ndarray, depth: np.ndarray, fov: float) -> Agreement | None:
     """Compare codes of normals (H, W, 3) and of depth (H, W); ``fov`` horizontal, in radians. None: too few pixels."""
@@ -41,9 +48,11 @@ def agreement(normal: np.ndarray, depth: np.ndarray, fov: float) -> Agreement | 
         return None
     products = stored[known][:, :, None] * expected[known][:, None, :]  # pixels, stored channel, true axis
     channels = range(3)
-    medians = [np.median(products[:, channels, order] @ np.array(sign, np.float32)) for order, sign in READINGS]
-    best = int(np.argmax(medians))
-    return Agreement(float(medians[0]), float(medians[best]), _name(*READINGS[best]))
+    fits = lambda order, sign: float(np.median(products[:, channels, order] @ np.array(sign, np.float32)))  # noqa: E731
+    as_stored = fits(*READINGS[0])
+    readings = READINGS[:1] if as_stored > 1 - CLEARLY else READINGS  # no cosine is above 1
+    best = max(readings, key=lambda reading: fits(*reading))
+    return Agreement(as_stored, fits(*best), _name(*best))
 
 
 def _name(order: tuple[int, ...], sign: tuple[int, ...]) -> str:

@@ -1,6 +1,8 @@
 """Going through a data set: once without opening a picture, then view by view."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
@@ -62,7 +64,21 @@ def check(
 
 
 def _look(source: Source, views: Sequence[View]) -> list[list[Fault]]:
-    return [faults_of(source, view) for view in views]
+    with _quiet():
+        return [faults_of(source, view) for view in views]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what libpng itself prints of damaged files: the report says it once, and of which."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _batches(views: Iterable[View]) -> Iterator[list[View]]:

@@ -12,7 +12,7 @@ INDENT = 8  # columns for a number
 
 
 def lines(report: Report) -> Iterator[str]:
-    """Counts a split, what is left out, then the faults by kind with their number, the first few places and the mend."""
+    """Counts a split, what is left out, then the faults by kind: their number, the first few places and the mend."""
     source, found, tally = report.source, report.survey, report.tally
     yield f"{source.domain} in {source.root}: {source.layout}"
     yield ""
@@ -26,7 +26,7 @@ def lines(report: Report) -> Iterator[str]:
             yield f"{'':{INDENT}}    {where}{more if place == len(kind.first) else ''}"
         yield f"{'':{INDENT}}    mend: {kind.mend}"
     looked = "all" if report.looked_at == found.images() else f"{report.looked_at:,}, evenly spread,"
-    yield f"{len(tally):,} faults; looked at {looked} of {found.images():,} images"
+    yield f"{len(tally):,} fault{'s' if len(tally) != 1 else ''}; looked at {looked} of {found.images():,} images"
 
 
 def _counts(report: Report) -> Iterator[list[str]]:

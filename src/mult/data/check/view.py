@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mult.data import labels
-from mult.data.check.axes import agreement
+from mult.data.check.axes import AGREED, agreement
 from mult.data.check.faults import Fault, from_error
 from mult.data.encoding import NO_NORMAL
 from mult.data.sources import Source, View
 from mult.errors import UserError
 
 VARIED = ("rgb", "normal", "reshading", "keypoints2d", "edge_texture")
-AGREED = 0.8  # median cosine of normals and depth below which they are not of one surface
-CLEARLY = 0.1  # by which other axes must fit better
 PLAUSIBLE_M = (0.05, 100.0)  # median depths of a picture
 AGAIN = "fetch it again, or leave the view out"
 
@@ -114,7 +112,7 @@ def _geometry(view: View, maps: Maps) -> Iterator[tuple[str, str, str]]:
     if not PLAUSIBLE_M[0] <= median <= PLAUSIBLE_M[1]:
         yield "depth_zbuffer", f"implausible: the median is {median:.3g} m", "store it in 1/512 m"
     found = agreement(maps["normal"], maps["depth_zbuffer"], view.fov) if "normal" in maps else None
-    if found and found.best >= AGREED and found.best > found.stored + CLEARLY:
+    if found and found.swapped:
         what = (
             f"the axes are {found.axes}: median cosine with the depth's normals {found.best:.2f}, as stored "
             f"{found.stored:.2f}"

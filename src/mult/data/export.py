@@ -20,7 +20,7 @@ from mult.data.sources.taskonomy import CLASS_FILE, INFO, PARTITION_FILE, STORED
 from mult.data.survey import Survey, spread, survey
 from mult.data.workers import in_processes
 from mult.errors import UserError
-from mult.files import atomic, read_json, write_json
+from mult.files import atomic, read_json, sha256, write_json
 from mult.png import write_png
 from mult.progress import progress
 
@@ -72,11 +72,13 @@ def export(source: Source, out: Path, size: int | None = None, processes: int | 
 
 def _claim(source: Source, out: Path, size: int | None) -> None:
     """Write down what ``out`` is for, or see that it is for the same."""
+    index = source.root / "index.json"
     facts = {
         "domain": source.domain,
         "root": str(source.root.absolute()),
         "layout": source.layout,
         "partition": source.partition,
+        "index": sha256(index) if index.is_file() else None,  # prepared data may be prepared anew
         "size": size,
     }
     if (out / FACTS).is_file():

@@ -23,7 +23,7 @@ from mult.data.survey import spread, survey
 from mult.errors import UserError
 from mult.files import sha256
 
-SHOWN = 128  # pixels of views that are to be looked at
+SHOWN = 128  # pixels, at most, of views that are to be looked at
 REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB
 
 
@@ -148,7 +148,8 @@ def open_some(source: Source, images: int, split: str | None = None) -> tuple[Sp
     if not views:
         there = ", ".join(sorted({of for of, _ in source.groups()}, key=SPLITS.index)) or "none"
         raise UserError(f"{source.root}: no images in {split or 'any split'}; splits that have some: {there}")
-    some = open_views(source, views, source.image_size if prepared else SHOWN)
+    size = source.image_size if prepared else min(SHOWN, *source.read(views[0], "rgb").shape[:2])
+    some = open_views(source, views, size)
     return replace(some, split=", ".join(found.splits)), found.images()
 
 

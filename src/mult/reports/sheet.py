@@ -30,6 +30,7 @@ def contact_sheet(split: Split, images: int = 24, across: int = 2, of: int | Non
     if images < 1:
         raise UserError(f"--images: {images} is below 1")
     chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
+    across = min(across, len(chosen))
     rows = [_row({label: array[i] for label, array in split.arrays.items()}) for i in chosen]
     blank = np.full_like(rows[0], PAPER)
     lines = -(-len(rows) // across)
@@ -49,8 +50,9 @@ def write_picture(path: Path | str, picture: np.ndarray) -> None:
     path = Path(path)
     if path.suffix not in (".png", ".jpg"):
         raise UserError(f"{path}: pictures are written as .png or .jpg")
+    how = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix == ".jpg" else []
     with atomic(path) as file:
-        file.write(cv2.imencode(path.suffix, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes())
+        file.write(cv2.imencode(path.suffix, picture[..., ::-1], how)[1].tobytes())
 
 
 def semantic_colours(count: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from mult.cli import main
 from mult.data import labels
 from mult.data.check import check, lines
 from mult.data.check.axes import agreement
-from mult.data.domains import EMBEDDED
 from mult.data.export import export
 from mult.data.sources import open_data
 from mult.data.store import Writer
@@ -84,9 +83,8 @@ def test_planted_faults_are_found_to_the_last_one(copy, capsys):
     assert "11 faults; looked at all of 10 images" in out
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_rendered_domains_are_clean(name, prepared, capsys):
-    code, out = command(name, prepared(name), capsys=capsys)
+def test_a_rendered_domain_is_clean(prepared, capsys):
+    code, out = command("rooms-home", prepared("rooms-home"), capsys=capsys)
     assert code == 0
     assert "0 faults; looked at all of 11 images" in out
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mult.cli import main
+from mult.data.check import check
 from mult.data.domains import EMBEDDED
 from mult.data.export import export
 from mult.data.fit import square
@@ -34,9 +35,13 @@ def assert_same(source, out):
     return pairs
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_a_rendered_domain_is_read_back(name, prepared, tmp_path):
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in EMBEDDED if name != "rooms-home"]
+
+
+@pytest.mark.parametrize("name", ["rooms-home", *SLOW])
+def test_a_rendered_domain_is_clean_and_read_back(name, prepared, tmp_path):
     source = open_data(name, prepared(name))
+    assert not len(check(source, processes=1).tally)
     assert export(source, tmp_path / "out", processes=1) == 11
     assert len(assert_same(source, tmp_path / "out")) == 11
     assert open_source("taskonomy", tmp_path / "out").classes == source.classes

@@ -12,8 +12,9 @@ ACROSS = 128  # pixels across the picture that are looked at, about: enough for 
 AGREED = 0.8  # median cosine of normals and depth below which they are not of one surface
 CLEARLY = 0.1  # by which the median cosine must rise for other axes to be the right ones
 FEWEST = 50  # pixels with both a depth and a normal, without which nothing is said
+Reading = tuple[tuple[int, ...], tuple[int, ...]]
 # Stored channel i holds sign[i] times true axis order[i]; the first is as it should be.
-READINGS = [(order, sign) for order in permutations(range(3)) for sign in product((1, -1), repeat=3)]
+READINGS: list[Reading] = [(order, sign) for order in permutations(range(3)) for sign in product((1, -1), repeat=3)]
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,19 @@ def agreement(normal: np.ndarray, depth: np.ndarray, fov: float) -> Agreement | 
     if known.sum() < FEWEST:
         return None
     products = stored[known][:, :, None] * expected[known][:, None, :]  # pixels, stored channel, true axis
-    channels = range(3)
-    fits = lambda order, sign: float(np.median(products[:, channels, order] @ np.array(sign, np.float32)))  # noqa: E731
-    as_stored = fits(*READINGS[0])
-    readings = READINGS[:1] if as_stored > 1 - CLEARLY else READINGS  # no cosine is above 1
-    best = max(readings, key=lambda reading: fits(*reading))
-    return Agreement(as_stored, fits(*best), _name(*best))
+    as_stored = float(np.median(_cosines(products, READINGS[0])))
+    if as_stored > 1 - CLEARLY:  # no cosine is above 1
+        return Agreement(as_stored, as_stored, _name(READINGS[0]))
+    # By the mean: where most pixels are of one wall, the few others tell an axis from its opposite.
+    best = max(READINGS, key=lambda reading: _cosines(products, reading).mean())
+    return Agreement(as_stored, float(np.median(_cosines(products, best))), _name(best))
 
 
-def _name(order: tuple[int, ...], sign: tuple[int, ...]) -> str:
+def _cosines(products: np.ndarray, reading: Reading) -> np.ndarray:
+    order, sign = reading
+    return products[:, range(3), order] @ np.array(sign, np.float32)
+
+
+def _name(reading: Reading) -> str:
+    order, sign = reading
     return "(" + ", ".join(("-" if s < 0 else "") + "xyz"[axis] for axis, s in zip(order, sign, strict=True)) + ")"

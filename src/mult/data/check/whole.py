@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from mult.data.check.faults import Tally, from_error
@@ -13,7 +14,8 @@ from mult.tasks import TASKS
 def add_whole(tally: Tally, source: Source, found: Survey, others: Sequence[Source] = ()) -> None:
     """Add to ``tally`` the faults that no single view shows; ``others``: see ``check``."""
     for error in found.broken:
-        tally.add(from_error(error, source.root))
+        fault = from_error(error, source.root)
+        tally.add(replace(fault, what=f"{fault.what}: the group's views from here on were not looked at"))
     _add_missing(tally, source, found)
     _add_lacking(tally, found)
     strays = iter(source.strays())

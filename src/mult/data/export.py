@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mult.data.fit import square_fov
 from mult.data.lazy import Pictures
-from mult.data.sources import Source, View
+from mult.data.sources import EXPORT_FILE, Source, View
 from mult.data.sources.source import SPLITS
 from mult.data.sources.taskonomy import CLASS_FILE, INFO, PARTITION_FILE, STORED
 from mult.data.survey import Survey, spread, survey
@@ -25,7 +25,6 @@ from mult.png import write_png
 from mult.progress import progress
 
 BATCH = 8  # views that a process is given at a time
-FACTS = "export.json"
 IRREGULAR = {"segment_semantic": "segmentsemantic"}  # kind -> how Taskonomy's files call it
 _VIEW = re.compile(r"point_\d+_view_\d+")
 
@@ -81,13 +80,13 @@ def _claim(source: Source, out: Path, size: int | None) -> None:
         "index": sha256(index) if index.is_file() else None,  # prepared data may be prepared anew
         "size": size,
     }
-    if (out / FACTS).is_file():
-        if read_json(out / FACTS) != facts:
-            raise UserError(f"{out}: another export is here ({FACTS} says which); take an empty folder")
+    if (out / EXPORT_FILE).is_file():
+        if read_json(out / EXPORT_FILE) != facts:
+            raise UserError(f"{out}: another export is here ({EXPORT_FILE} says which); take an empty folder")
     elif out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: not empty, and no export; take an empty folder")
     else:
-        write_json(out / FACTS, facts)
+        write_json(out / EXPORT_FILE, facts)
 
 
 def _buildings(found: Survey) -> dict[str, str]:

@@ -48,15 +48,21 @@ class Tally:
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     def add(self, fault: Fault) -> None:
-        self.add_many(fault.what, [fault.where], fault.mend, 1)
+        """Count ``fault``, but not again for each view that one and the same file is read for."""
+        kind = self._kinds.get(_key(fault.what, fault.mend))
+        if kind is None or fault.where not in kind.first:
+            self.add_many(fault.what, [fault.where], fault.mend, 1)
 
     def add_many(self, what: str, first: list[str], mend: str, number: int) -> None:
         """``number`` faults that are alike, of which the first few are at ``first``."""
-        key = re.sub(r"-?\d[\d.]*", "#", what), mend
-        self._kinds.setdefault(key, Kind(what, mend)).add(what, first, number)
+        self._kinds.setdefault(_key(what, mend), Kind(what, mend)).add(what, first, number)
 
     def kinds(self) -> list[Kind]:
         return list(self._kinds.values())
 
     def __len__(self) -> int:
         return sum(kind.number for kind in self._kinds.values())
+
+
+def _key(what: str, mend: str) -> tuple[str, str]:
+    return re.sub(r"-?\d[\d.]*", "#", what), mend

@@ -13,6 +13,7 @@ from mult.errors import UserError
 
 __all__ = ["SOURCES", "Source", "View", "open_data", "open_source"]
 
+EXPORT_FILE = "export.json"  # at the root of what `mult data export` wrote
 # Domain -> module and class.
 SOURCES = {
     "taskonomy": ("taskonomy", "Taskonomy"),
@@ -58,9 +59,10 @@ def open_data(domain: str, root: Path | str, partition: str | None = None) -> So
         if "root" in index:
             return open_source(domain, index["root"], partition or index["partition"])
         return Prepared(root)
-    if domain in SOURCES:
+    exported = (root / EXPORT_FILE).is_file()
+    if domain in SOURCES and not exported:
         return open_source(domain, root, partition)
-    if not (root / "rgb").is_dir():
+    if not exported and not (root / "rgb").is_dir():
         raise UserError(
             f"{root}: no prepared data of {domain} here, nor an export of it; `dvc repro` writes data/{domain}"
         )

@@ -178,10 +178,10 @@ def test_kinds_that_differ_in_a_number_are_one(copy):
 
 
 def test_prepared_data_that_were_altered(prepared, tmp_path):
-    shutil.copytree(prepared("doom"), tmp_path / "doom")
-    (tmp_path / "doom" / "test" / "normal.npy").unlink()
+    shutil.copytree(prepared("rooms-home"), tmp_path / "rooms")
+    (tmp_path / "rooms" / "test" / "normal.npy").unlink()
     with pytest.raises(SystemExit, match=r"normal\.npy: missing, truncated or altered"):
-        main(["data", "check", "doom", str(tmp_path / "doom")])
+        main(["data", "check", "rooms-home", str(tmp_path / "rooms")])
 
 
 def test_arrays_are_looked_at_as_files_are(tmp_path):
@@ -195,6 +195,26 @@ def test_arrays_are_looked_at_as_files_are(tmp_path):
     assert [(what, first) for what, first, *_ in found(check(open_data("noise", tmp_path / "noise")))] == [
         ("empty: no pixel has a value (depth_zbuffer)", ["test/depth_zbuffer.npy [1]"]),
         ("class 4, but there are 0 to 3 (segment_semantic)", ["test/segment_semantic.npy [2]"]),
+    ]
+
+
+def test_a_bare_wall_is_no_fault(tmp_path):
+    """Before it normals have one value, reshading is white, and a black picture's edges are 0."""
+    depth = np.full((32, 32), 0.5)
+    normal = np.broadcast_to(np.array([0, 0, -1.0], np.float32), (32, 32, 3))
+    wall = sample(np.random.default_rng(0), 32) | {
+        "depth_zbuffer": labels.encode_depth(depth),
+        "normal": labels.encode_normal(normal),
+        "reshading": labels.reshading(depth, normal, FOV),
+        "mask_valid": np.full((32, 32), 255),
+    }
+    black = wall | {label: wall[label] * 0 for label in ("rgb", "keypoints2d", "edge_texture")}
+    assert len(np.unique(wall["reshading"])) == len(np.unique(wall["normal"][..., 2])) == 1
+    writer = Writer(tmp_path / "noise", "noise", CLASSES, 32)
+    writer.add("test", 2, ((image, "room", FOV) for image in (wall, black)))
+    writer.close()
+    assert [(what, first) for what, first, *_ in found(check(open_data("noise", tmp_path / "noise")))] == [
+        ("constant: one value all over the picture (rgb)", ["test/rgb.npy [1]"])
     ]
 
 

@@ -95,9 +95,9 @@ def test_it_goes_on_where_it_was_interrupted(prepared, tmp_path):
 
 
 def test_two_exports_are_not_mixed(prepared, exported, tmp_path):
-    source = open_data("rooms-loft", prepared("rooms-loft"))
+    source = open_data("rooms-home", prepared("rooms-home"))
     with pytest.raises(UserError, match="another export is here"):
-        export(source, exported)
+        export(source, exported, size=16)
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="not empty"):
         export(source, tmp_path)
@@ -106,8 +106,8 @@ def test_two_exports_are_not_mixed(prepared, exported, tmp_path):
 def test_the_command_writes_it_by_several_processes(prepared, tmp_path, capsys):
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as ended:
-        main(["data", "export", "doom", str(prepared("doom")), str(out)])
+        main(["data", "export", "rooms-home", str(prepared("rooms-home")), str(out)])
     assert not ended.value.code
     assert "11 images" in capsys.readouterr().out
-    assert_same(open_data("doom", prepared("doom")), out)
+    assert_same(open_data("rooms-home", prepared("rooms-home")), out)
     assert not list(out.rglob(".*"))  # nothing half-written

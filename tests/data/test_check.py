@@ -13,7 +13,7 @@ from mult.data import labels
 from mult.data.check import check, lines
 from mult.data.check.axes import agreement
 from mult.data.export import export
-from mult.data.sources import open_data
+from mult.data.sources import open_data, open_source
 from mult.data.store import Writer
 from mult.errors import UserError
 from tests.conftest import CLASSES, sample
@@ -142,6 +142,8 @@ def test_a_building_in_two_splits(copy, tmp_path, capsys):
     code, out = command("taskonomy", root, capsys=capsys)
     assert code == 1
     assert "keep it in one split" in out
+    with pytest.raises(UserError, match=f"{group} is in train and in test; keep it in one"):
+        open_source("taskonomy", root)
     with pytest.raises(UserError, match=f"{group}: in train and in test"):
         export(open_data("taskonomy", root), tmp_path / "never")
 

@@ -31,8 +31,18 @@ def open_source(domain: str, root: Path | str, partition: str | None = None) -> 
             CocoDoom's ``run`` and ``map``); None: its usual one.
 
     Raises:
-        UserError: no such data set, no such folder, or a folder in none of the layouts that are known (they are named).
+        UserError: no such data set, no such folder, or a folder in none of the layouts that are known (they are named);
+            or a building in two splits, for then what is tested has been trained on.
     """
+    source = _open_source(domain, root, partition)
+    split_of: dict[str, str] = {}
+    for split, group in source.groups():
+        if split_of.setdefault(group, split) != split:
+            raise UserError(f"{root}: {group} is in {split_of[group]} and in {split}; keep it in one of them")
+    return source
+
+
+def _open_source(domain: str, root: Path | str, partition: str | None) -> Source:
     if domain not in SOURCES:
         raise UserError(f"domain {domain!r}: there is no reader for it; there are {', '.join(SOURCES)}")
     root = Path(root)
@@ -46,10 +56,10 @@ def open_data(domain: str, root: Path | str, partition: str | None = None) -> So
     """The domain in folder ``root``, in whichever form it is there.
 
     That may be what the prepare stage wrote (arrays, or the index of a data set in place), the data set itself, or an
-    export (``mult data export``).
+    export (``mult data export``). It is for looking at: a building may be in two splits.
 
     Raises:
-        UserError: as ``open_source``; or the folder holds another domain.
+        UserError: as ``open_source``, but for that; or the folder holds another domain.
     """
     root = Path(root)
     if (root / "index.json").is_file():
@@ -57,15 +67,15 @@ def open_data(domain: str, root: Path | str, partition: str | None = None) -> So
         if index["domain"] != domain:
             raise UserError(f"{root}: this is {index['domain']}, not {domain}")
         if "root" in index:
-            return open_source(domain, index["root"], partition or index["partition"])
+            return _open_source(domain, index["root"], partition or index["partition"])
         return Prepared(root)
     exported = (root / EXPORT_FILE).is_file()
     if domain in SOURCES and not exported:
-        return open_source(domain, root, partition)
+        return _open_source(domain, root, partition)
     if not exported and not (root / "rgb").is_dir():
         raise UserError(
             f"{root}: no prepared data of {domain} here, nor an export of it; `dvc repro` writes data/{domain}"
         )
-    source = open_source("taskonomy", root, partition)
+    source = _open_source("taskonomy", root, partition)
     source.domain = domain
     return source

@@ -34,7 +34,8 @@ class View:
 
     Attributes:
         split: train, val or test.
-        group: the building, scene or map, by which splits are made.
+        group: the building, scene or map, by which splits are made. A name is one place: where two splits have it, what
+            is tested has been trained on.
         name: the view's own within its group, such as ``point_3_view_5``.
         files: path below the root, with /, of each file of the view; ``rgb`` is always there. Keys are labels, or
             names of the reader's own for files that labels are made from.

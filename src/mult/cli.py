@@ -8,6 +8,7 @@ from pathlib import Path
 from mult.errors import UserError
 
 SCALES = ("smoke", "laptop", "gpu", "paper")  # those of params.py, which is slow to import
+DOMAINS = ("rooms-home", "rooms-loft", "rooms-kinect", "doom", "taskonomy", "replica", "nyuv2", "cocodoom")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,19 +118,56 @@ def _parser() -> argparse.ArgumentParser:
         "--relative", action="store_true", help="losses in percent of the one-task network's, so that tasks weigh alike"
     )
 
-    data = family("data", "Look at prepared data.", "mult data show rooms-home data/rooms-home -o grid.png")
+    data = family(
+        "data",
+        "Check, show and export prepared domains and data sets in place.",
+        "mult data check taskonomy /data/tasko",
+    )
+    check = command(
+        "check",
+        _data_check,
+        "Look for damaged, missing and mistaken files in a domain, and for buildings in two splits. Prints counts and "
+        "every kind of fault with the first few files and the mend; exit code 1 where there is any.",
+        "mult data check taskonomy /data/tasko --partition tiny --images 2000",
+        data,
+    )
+    _add_domain(check)
+    check.add_argument("--images", type=int, metavar="N", help="open so many, evenly spread; default: all")
+    check.add_argument(
+        "--against",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("DOMAIN", "ROOT"),
+        help="no building may be in another split there; may be given several times",
+    )
     show = command(
         "show",
         _data_show,
-        "Draw a contact sheet of a domain's pictures and labels.",
+        "Draw a contact sheet of a domain's pictures and labels; grey is what a domain lacks.",
         "mult data show rooms-home data/rooms-home -o grid.png",
         data,
     )
-    show.add_argument("domain", help="name of the domain, such as rooms-home")
-    show.add_argument("root", type=Path, help="its folder, such as data/rooms-home")
+    _add_domain(show)
     show.add_argument("-o", "--out", type=Path, required=True, help="a .png or .jpg file")
     show.add_argument("--images", type=int, default=24)
-    show.add_argument("--split", default="test", choices=("train", "val", "test"))
+    show.add_argument(
+        "--split", choices=("train", "val", "test"), help="default: test for prepared data, all for a data set in place"
+    )
+    export_data = command(
+        "export",
+        _data_export,
+        "Write a domain in Taskonomy's layout and encoding, OUT/<kind>/<building>/point_<P>_view_<V>_domain_<kind>.png "
+        "with splits.csv and classes.json: `mult data check taskonomy OUT` reads it. Interrupted, the same command "
+        "goes on.",
+        "mult data export rooms-home data/rooms-home exported",
+        data,
+    )
+    _add_domain(export_data)
+    export_data.add_argument("out", type=Path, metavar="OUT", help="a folder that is empty or not there yet")
+    export_data.add_argument(
+        "--size", type=int, metavar="N", help="middle squares, resized to so many pixels; default: pictures as they are"
+    )
 
     bench = family("bench", "Measure speed here.", "mult bench train --scale laptop")
     domains = command(
@@ -191,6 +229,12 @@ def _parser() -> argparse.ArgumentParser:
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000)
     return parser
+
+
+def _add_domain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("domain", metavar="DOMAIN", help=", ".join(DOMAINS))
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of prepared data, or of the data set itself")
+    parser.add_argument("--partition", metavar="NAME", help="of a data set in place, such as tiny; or a .csv file")
 
 
 def _at_least_one(chosen: argparse.Namespace, *options: str) -> None:
@@ -269,15 +313,37 @@ def _group(chosen: argparse.Namespace) -> None:
             print(f"  {network}: {', '.join(served)}")
 
 
+def _data_check(chosen: argparse.Namespace) -> int:
+    from mult.data.check import check, lines
+    from mult.data.sources import open_data
+
+    _at_least_one(chosen, "images")
+    source = open_data(chosen.domain, chosen.root, chosen.partition)
+    others = [open_data(domain, root) for domain, root in chosen.against]
+    report = check(source, chosen.images, others)
+    print("\n".join(lines(report)))
+    return 1 if len(report.tally) else 0
+
+
 def _data_show(chosen: argparse.Namespace) -> None:
-    from mult.data.store import open_split
+    from mult.data.lazy import open_some
+    from mult.data.sources import open_data
     from mult.reports.sheet import contact_sheet, write_picture
 
-    split = open_split(chosen.root, chosen.split)
-    if split.domain != chosen.domain:
-        raise UserError(f"{chosen.root}: this is {split.domain}, not {chosen.domain}")
-    write_picture(chosen.out, contact_sheet(split, chosen.images))
+    _at_least_one(chosen, "images")
+    source = open_data(chosen.domain, chosen.root, chosen.partition)
+    split, total = open_some(source, chosen.images, chosen.split)
+    write_picture(chosen.out, contact_sheet(split, chosen.images, of=total))
     print(chosen.out)
+
+
+def _data_export(chosen: argparse.Namespace) -> None:
+    from mult.data.export import export
+    from mult.data.sources import open_data
+
+    _at_least_one(chosen, "size")
+    number = export(open_data(chosen.domain, chosen.root, chosen.partition), chosen.out, chosen.size)
+    print(f"{chosen.out}: {number} images; `mult data check taskonomy {chosen.out}` looks through them")
 
 
 def _bench_domains(chosen: argparse.Namespace) -> None:

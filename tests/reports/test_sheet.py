@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,11 +12,20 @@ from mult.reports.sheet import COLUMNS, contact_sheet, draw, semantic_colours, w
 
 def test_a_sheet_shows_every_label_of_the_images_asked_for(domain):
     split = open_split(domain, "test")
-    one, all_four = contact_sheet(split, 1), contact_sheet(split, 100)
-    assert one.shape[1] == all_four.shape[1]
+    one, two, all_four = (contact_sheet(split, images) for images in (1, 2, 100))
     cells = len(COLUMNS) * 128
-    assert cells < one.shape[1] / 2 < 1.1 * cells
-    assert all_four.shape[0] - one.shape[0] == pytest.approx(128, abs=8)  # four images in two lines
+    assert cells < one.shape[1] < 1.1 * cells
+    assert two.shape[1] == all_four.shape[1] == 2 * one.shape[1]
+    assert all_four.shape[0] - two.shape[0] == pytest.approx(128, abs=8)  # four images in two lines
+
+
+def test_a_label_that_is_not_there_is_grey(domain):
+    split = open_split(domain, "test")
+    less = replace(split, arrays={label: of for label, of in split.arrays.items() if label == "rgb"})
+    whole, less = contact_sheet(split, 1), contact_sheet(less, 1)
+    cell = whole.shape[1] // len(COLUMNS)
+    np.testing.assert_array_equal(whole[:, :128], less[:, :128])
+    assert (less[60, cell + 10 :: cell] == 60).all()
 
 
 def test_colours_tell_unknown_from_known():

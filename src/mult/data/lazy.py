@@ -6,6 +6,7 @@
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ from mult.data.encoding import NO_DEPTH
 from mult.data.fit import square, square_fov
 from mult.data.index import view_of
 from mult.data.sources import Source, View, open_source
+from mult.data.sources.prepared import Prepared
+from mult.data.sources.source import SPLITS
 from mult.data.store import LABELS, Split
+from mult.data.survey import spread, survey
 from mult.errors import UserError
 from mult.files import sha256
 
+SHOWN = 128  # pixels, at most, of views that are to be looked at
 REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB
 
 
@@ -139,6 +144,27 @@ def open_views(source: Source, views: Sequence[View], size: int) -> Split:
     fovs = np.array([view.fov for view in views], np.float32)
     split = views[0].split if views else ""
     return _split(pictures, split, tuple(view.group for view in views), fovs, "")
+
+
+def open_some(source: Source, images: int, split: str | None = None) -> tuple[Split, int]:
+    """``images`` views of ``split``, evenly spread, as a split to be looked at, and how many views there are in all.
+
+    Args:
+        split: None: the test split of prepared data, all splits of a data set in place.
+
+    Raises:
+        UserError: there is no image.
+    """
+    prepared = isinstance(source, Prepared)
+    split = split or ("test" if prepared else None)
+    found = survey(source, split)
+    views = list(spread(source, found, images))
+    if not views:
+        there = ", ".join(sorted({of for of, _ in source.groups()}, key=SPLITS.index)) or "none"
+        raise UserError(f"{source.root}: no images in {split or 'any split'}; splits that have some: {there}")
+    size = source.image_size if prepared else min(SHOWN, *source.read(views[0], "rgb").shape[:2])
+    some = open_views(source, views, size)
+    return replace(some, split=", ".join(found.splits)), found.images()
 
 
 def _split(pictures: Pictures, split: str, groups: tuple[str, ...], fovs: np.ndarray, digest: str) -> Split:

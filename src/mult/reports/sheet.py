@@ -20,15 +20,17 @@ PAPER = (225, 225, 225)  # between cells: white and black are values
 DEPTH_RANGE = (0.5, 10.0)  # metres, drawn from near (light) to far (dark) by their logarithm
 
 
-def contact_sheet(split: Split, images: int = 24, across: int = 2) -> np.ndarray:
+def contact_sheet(split: Split, images: int = 24, across: int = 2, of: int | None = None) -> np.ndarray:
     """uint8 (H, W, 3): `images` samples spread over the split, one a row of all labels, `across` samples side by side.
 
     Depth is drawn light where it is near (0.5 m) and dark where it is far (10 m); keypoints and edges are stretched to
-    the range of Taskonomy's own normalisation, 0.005 and 0.08; grey is unknown.
+    the range of Taskonomy's own normalisation, 0.005 and 0.08; grey is unknown, as is a label that the split lacks.
+    `of`: how many images there are, where the split holds a choice of them.
     """
     if images < 1:
         raise UserError(f"--images: {images} is below 1")
     chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
+    across = min(across, len(chosen))
     rows = [_row({label: array[i] for label, array in split.arrays.items()}) for i in chosen]
     blank = np.full_like(rows[0], PAPER)
     lines = -(-len(rows) // across)
@@ -36,7 +38,8 @@ def contact_sheet(split: Split, images: int = 24, across: int = 2) -> np.ndarray
     block = np.vstack([np.hstack(rows[line * across : (line + 1) * across]) for line in range(lines)])
     head = np.hstack([_head(rows[0].shape[1])] * across)
     title = text(
-        f"{split.domain}, {split.split}: {len(chosen)} of {len(split)} images, {split.arrays['rgb'].shape[1]} pixels",
+        f"{split.domain}, {split.split}: {len(chosen)} of {of or len(split)} images, "
+        f"{split.arrays['rgb'].shape[1]} pixels",
         block.shape[1],
     )
     return np.vstack([title, head, block])
@@ -47,8 +50,9 @@ def write_picture(path: Path | str, picture: np.ndarray) -> None:
     path = Path(path)
     if path.suffix not in (".png", ".jpg"):
         raise UserError(f"{path}: pictures are written as .png or .jpg")
+    how = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix == ".jpg" else []
     with atomic(path) as file:
-        file.write(cv2.imencode(path.suffix, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes())
+        file.write(cv2.imencode(path.suffix, picture[..., ::-1], how)[1].tobytes())
 
 
 def semantic_colours(count: int) -> np.ndarray:
@@ -90,8 +94,11 @@ _STORED = {
 
 
 def _row(sample: dict[str, np.ndarray]) -> np.ndarray:
-    valid = sample["mask_valid"] > 0
-    return framed([draw(name, np.asarray(sample[_STORED[name]]), valid) for name in COLUMNS])
+    rgb = np.asarray(sample["rgb"])
+    valid = np.asarray(sample["mask_valid"]) > 0 if "mask_valid" in sample else np.ones(rgb.shape[:2], bool)
+    unknown = np.full_like(rgb, UNKNOWN)
+    stored = [(name, sample.get(_STORED[name])) for name in COLUMNS]
+    return framed([unknown if values is None else draw(name, np.asarray(values), valid) for name, values in stored])
 
 
 def framed(cells: Sequence[np.ndarray]) -> np.ndarray:

@@ -34,7 +34,8 @@ class View:
 
     Attributes:
         split: train, val or test.
-        group: the building, scene or map, by which splits are made.
+        group: the building, scene or map, by which splits are made. A name is one place: where two splits have it, what
+            is tested has been trained on.
         name: the view's own within its group, such as ``point_3_view_5``.
         files: path below the root, with /, of each file of the view; ``rgb`` is always there. Keys are labels, or
             names of the reader's own for files that labels are made from.
@@ -96,6 +97,20 @@ class Source(ABC):
     def left_out(self) -> Mapping[str, str]:
         """Groups that are on the disk or in the partition and are not used by default, with the reason of each."""
         return {}
+
+    def strays(self) -> Iterator[str]:
+        """Of each view in use that has labels but no picture, and so is none of ``views``: one file, below the root."""
+        return iter(())
+
+    def has(self, view: View, label: str) -> bool:
+        """Whether ``view`` has a file for ``label``; False for what is computed."""
+        return (label in self.own or label == "rgb") and self._has(view, label)
+
+    def available(self, view: View, label: str) -> bool:
+        """Whether ``view`` has a file for ``label`` or for what it is computed from."""
+        if label in self.own or label == "rgb":
+            return self._has(view, label)
+        return label in DERIVED and all(self.available(view, needed) for needed in DERIVED[label])
 
     @property
     def labels(self) -> tuple[str, ...]:

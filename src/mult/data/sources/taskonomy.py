@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -79,35 +79,63 @@ class Taskonomy(Source):
         super().__init__(root, partition)
         self._kind = self._recognised()
         self.layout = LAYOUTS[self._kind]
-        # Building -> folder of the files of each kind. Listed once: a network's file system takes its time.
-        self._folders = self._found()
+        # Listed once: a network's file system takes its time.
+        found = self._found()
+        self._folders = {place: folders for place, folders in found.items() if "rgb" in folders}
+        self._without_pictures = {place: folders for place, folders in found.items() if "rgb" not in folders}
         self.own = frozenset(kind for folders in self._folders.values() for kind in folders) & self.stored.keys()
         self._split_of = self._splits()
         if (self.root / CLASS_FILE).is_file():
             self.classes = read_classes(self.root / CLASS_FILE)
 
+    @cached_property
+    def aspect(self) -> float:
+        """That of the first picture: Taskonomy's own are square, those of an export need not be."""
+        for split, group in self.groups():
+            for view in self.views(split, group):
+                height, width, _ = self.load(view, "rgb").shape
+                return height / width
+        return 1.0
+
     def groups(self) -> list[tuple[str, str]]:
-        found = [(self._split_of[building], building) for building in self._folders if building in self._split_of]
-        found = [(split, building) for split, building in found if building not in self.left_out()]
+        found = {(self._split_of[place], place[1]) for place in self._folders if self._in_use(place)}
         return sorted(found, key=lambda of: (SPLITS.index(of[0]), of[1]))
 
     def left_out(self) -> Mapping[str, str]:
-        said = {building: reason for building, reason in self.forbidden.items() if building in self._folders}
-        strangers = [building for building in self._folders if building not in self._split_of]
-        return said | dict.fromkeys(strangers, f"not in the partition {self.partition or self.usual}")
+        buildings = [building for _, building in self._folders]
+        said = {building: reason for building, reason in self.forbidden.items() if building in buildings}
+        strangers = [building for where, building in self._folders if (where, building) not in self._split_of]
+        own = PARTITION_FILE if (self.root / PARTITION_FILE).is_file() else self.usual
+        return said | dict.fromkeys(strangers, f"not in the partition {self.partition or own}")
 
     def views(self, split: str, group: str) -> Iterator[View]:
-        listed = {kind: self._listed(folder) for kind, folder in sorted(self._folders[group].items())}
-        for name in sorted(listed["rgb"], key=_number):
-            files = {kind: names[name] for kind, names in listed.items() if name in names and kind != INFO}
-            info = listed.get(INFO, {}).get(name)
-            yield View(split, group, name, files, self._fov(info) if info else MEAN_FOV)
+        for place, folders in self._folders.items():
+            if place[1] != group or self._split_of.get(place) != split:
+                continue
+            listed = {kind: self._listed(folder) for kind, folder in sorted(folders.items())}
+            for name in sorted(listed["rgb"], key=_number):
+                files = {kind: names[name] for kind, names in listed.items() if name in names and kind != INFO}
+                info = listed.get(INFO, {}).get(name)
+                yield View(split, group, name, files, self._fov(info) if info else MEAN_FOV)
+
+    def strays(self) -> Iterator[str]:
+        for place, folders in (self._folders | self._without_pictures).items():
+            if not self._in_use(place):
+                continue
+            pictures = self._listed(folders["rgb"]) if "rgb" in folders else {}
+            found: dict[str, str] = {}
+            for kind in sorted(folders.keys() - {"rgb"}):
+                found = self._listed(folders[kind]) | found
+            yield from (found[name] for name in sorted(found.keys() - pictures.keys(), key=_number))
 
     def load(self, view: View, label: str) -> np.ndarray:
         path = self.root / view.files[label]
         values = read_picture(path, *self.stored[label], what=label)
         if label == "segment_semantic" and values.max() >= len(self.classes):
-            raise UserError(f"{path}: class {values.max()}, but segment_semantic has 0 to {len(self.classes) - 1}")
+            raise UserError(
+                f"{path}: class {values.max()}, but segment_semantic has 0 to {len(self.classes) - 1}; fetch it again, "
+                f"or name all classes in {CLASS_FILE} at the root"
+            )
         return values
 
     def _recognised(self) -> str:
@@ -131,15 +159,21 @@ class Taskonomy(Source):
         first = next(deeper, None)  # one tells: there may be millions
         return "components" if first is not None and first.is_dir() else "buildings"
 
-    def _found(self) -> dict[str, dict[str, str]]:
+    def _in_use(self, place: tuple[str, str]) -> bool:
+        return place in self._split_of and place[1] not in self.forbidden
+
+    def _found(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(The split in whose folder it is, or "", building) -> the folder of each kind."""
         kinds = (*self.stored, INFO)
         pattern = FOLDERS[self._kind]
-        found: dict[str, dict[str, str]] = {}
+        found: dict[tuple[str, str], dict[str, str]] = {}
         for kind in kinds:
             for folder in sorted(self.root.glob(pattern.format(kind=kind))):
                 if folder.is_dir():
-                    found.setdefault(self._building(folder, kind), {})[kind] = folder.relative_to(self.root).as_posix()
-        return {building: folders for building, folders in sorted(found.items()) if "rgb" in folders}
+                    below = folder.relative_to(self.root).as_posix()
+                    where = below.split("/")[0] if self._kind == "splits" else ""
+                    found.setdefault((where, self._building(folder, kind)), {})[kind] = below
+        return dict(sorted(found.items()))
 
     def _building(self, folder: Path, kind: str) -> str:
         if self._kind == "flat":
@@ -148,19 +182,21 @@ class Taskonomy(Source):
             return folder.parent.name.removesuffix(f"_{kind}")
         return folder.parent.name if self._kind == "splits" else folder.name
 
-    def _splits(self) -> dict[str, str]:
-        """Building -> split."""
+    def _splits(self) -> dict[tuple[str, str], str]:
+        """Place, as in ``_found``, -> split."""
+        places = [*self._folders, *self._without_pictures]
         own = self.root / PARTITION_FILE
         if self.partition is None and own.is_file():
-            return read_partition(own)
-        if self.partition is not None and self.partition.endswith(".csv"):
-            return read_partition(Path(self.partition))
-        if self.partition is None and self._kind == "splits":
-            return {building: folders["rgb"].split("/")[0] for building, folders in self._folders.items()}
-        found = self._built_in(self.partition or self.usual)
-        if self.partition is None and not found.keys() & self._folders.keys():
-            return dict.fromkeys(self._folders, "test")  # some other pictures in this layout
-        return found
+            of = read_partition(own)
+        elif self.partition is not None and self.partition.endswith(".csv"):
+            of = read_partition(Path(self.partition))
+        elif self.partition is None and self._kind == "splits":
+            return {place: place[0] for place in places if place[0] in SPLITS}
+        else:
+            of = self._built_in(self.partition or self.usual)
+            if self.partition is None and not any(building in of for _, building in places):
+                return dict.fromkeys(places, "test")  # some other pictures in this layout
+        return {place: of[place[1]] for place in places if place[1] in of}
 
     def _built_in(self, partition: str) -> dict[str, str]:
         if partition not in PARTITIONS:

@@ -27,7 +27,7 @@ ALL = (
 SPLITS = {
     "mtl_pytorch": [("train", "0003"), ("train", "0004"), ("test", "0001")],
     "atrc": [("train", "0003"), ("train", "0004"), ("test", "0001")],
-    "mtan": [("train", "0"), ("train", "1"), ("test", "0")],
+    "mtan": [("train", "train-0"), ("train", "train-1"), ("test", "test-0")],
     "adashare": [("train", "0002"), ("train", "0003"), ("test", "0000")],
     "nicr": [("train", "0002"), ("train", "0003"), ("test", "0000")],
     "labelled": [("train", "bedroom_0002"), ("train", "study_0007"), ("test", "kitchen_0001")],

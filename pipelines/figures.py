@@ -14,6 +14,7 @@ from mult.evaluation.compare import without_seed
 from mult.evaluation.results import load_results
 from mult.params import Params
 from mult.reports import tables
+from mult.reports.figures import DESCRIPTIONS
 from mult.reports.figures.affinity import affinity
 from mult.reports.figures.cost import cost
 from mult.reports.figures.cross_domain import cross_domain
@@ -27,8 +28,13 @@ QUESTION = "shared over skip"  # the paper's claim
 
 
 def main() -> None:
-    for name, draw in _of_tables(params.load()).items():
-        write(draw(), name)
+    for name in DESCRIPTIONS:
+        draw(name)
+
+
+def draw(name: str) -> None:
+    """Draw one of them."""
+    write(_of_tables(params.load())[name](), name)
 
 
 def _of_tables(settings: Params) -> dict[str, Callable[[], Figure]]:

@@ -1,6 +1,7 @@
 """The real pipeline at smoke scale, with real DVC and a real MLflow store, in a copy of the project."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -96,6 +97,21 @@ def test_numbers_name_the_runs_that_they_come_from(project):
                     for column, cell in zip(block["columns"], row, strict=True):
                         if "sort" in cell and column not in names_of_cells and "published" not in column:
                             assert cell.get("runs"), f"{name}, {column}: {cell['text']}"
+
+
+def test_a_report_that_was_deleted_comes_back_to_the_byte_without_training(project):
+    def content():
+        files = [path for path in sorted((project.folder / "reports").rglob("*")) if path.is_file()]
+        return {str(path.relative_to(project.folder)): sha256(path) for path in files}
+
+    before, runs = content(), project.mlflow_ids()
+    shutil.rmtree(project.folder / "reports")
+    with cpu_seconds() as spent:
+        project.run("pipelines", "report")
+    assert content() == before
+    assert spent() < 90
+    assert project.mlflow_ids() == runs
+    assert "everything is up to date" in project.repro()
 
 
 def test_six_task_trainings_record_affinities(project):

@@ -32,11 +32,12 @@ def main() -> None:
     from pipelines import figures  # imported once, before the processes fork
 
     pictures = [partial(_stage, "gallery_figures", domain) for domain in params.load().scale.domains]
+    of_studies = [name for name in DESCRIPTIONS if name not in figures.OF_TABLES]
     steps: list[Sequence[Job]] = [
         [partial(_stage, "collect")],
         [*(partial(_stage, study) for study in STUDIES), *pictures],
-        [partial(_stage, "tables")],
-        [partial(figures.draw, name) for name in DESCRIPTIONS],
+        [partial(_stage, "tables"), *(partial(figures.draw, *some) for some in (of_studies[::2], of_studies[1::2]))],
+        [partial(figures.draw, *figures.OF_TABLES)],
         [partial(_stage, "site")],
     ]
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:

@@ -11,8 +11,13 @@ import pandas as pd
 
 from mult import tracking
 from mult.evaluation.ablation import ALL
+from mult.files import read_json, write_json
+from mult.process import STATE
 
 STAGE = "ablation"  # tag `stage` of these runs
+
+
+LOGGED = STATE / "comparisons.json"  # store and scale -> digest of what was logged there last
 
 
 def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> None:
@@ -21,6 +26,10 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
     Metrics, in percent of the second variant's error, + is better for the first: ``gain_pct/all`` on ``home`` with the
     ends of its interval, ``gain_pct/<task>`` there, ``gain_pct/<domain>`` for all tasks elsewhere.
     """
+    whole = hashlib.sha256((table.to_csv(index=False) + repr(asks)).encode()).hexdigest()
+    place, logged = f"{tracking.store_uri()} {scale}", read_json(LOGGED) if LOGGED.exists() else {}
+    if logged.get(place) == whole and tracking.store_exists():
+        return  # importing MLflow takes longer than all of the ablation's table
     client, experiment = tracking.connect()
     for comparison, question in asks.items():
         rows = table[table["comparison"] == comparison]
@@ -38,6 +47,7 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
         with tracking.stage_run(comparison, about, tags, resume=known[0].info.run_id if known else None) as run:
             if not known:
                 run.log(_metrics(rows, overall, home))
+    write_json(LOGGED, logged | {place: whole})
 
 
 def _metrics(rows: pd.DataFrame, overall: pd.Series, home: str) -> dict[str, float]:

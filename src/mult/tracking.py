@@ -34,6 +34,12 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
 
 
+def store_exists() -> bool:
+    """Whether the store has been made; of one that is no file of this machine, yes."""
+    _, is_file, path = store_uri().partition("sqlite:///")
+    return not is_file or Path(path).exists()
+
+
 def connect():
     """A client of the store and the experiment's id; the store is made where there is none.
 

@@ -30,6 +30,7 @@ as bad) is left out, and so is every image that is NaN in any seed that remains.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -478,13 +479,18 @@ def _sign_flips(values: Array, draws: int, seed: int) -> float:
     """Share of sign flips whose mean is as far from zero as that of ``values``."""
     _check_draws(draws)
     count = len(values)
-    if count <= ENUMERATED:
-        signs = 1 - 2.0 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
-    else:
-        signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (draws + 1, count))
-        signs[0] = 1
     # A flip of all signs has the same mean up to rounding, and must count.
-    return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) * (1 - 1e-9)))
+    return float(np.mean(np.abs(_signs(count, draws, seed) @ values) >= abs(values.sum()) * (1 - 1e-9)))
+
+
+@lru_cache(maxsize=8)  # a table of comparisons asks hundreds of times for the same ones
+def _signs(count: int, draws: int, seed: int) -> Array:
+    """(flips, count) of +1 and -1, the first all +1: every one of few, or random ones."""
+    if count <= ENUMERATED:
+        return 1 - 2.0 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
+    signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (draws + 1, count))
+    signs[0] = 1
+    return signs.astype(float)
 
 
 def _detectable(

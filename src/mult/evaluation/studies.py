@@ -201,25 +201,20 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
     Depth on a domain without the training domain's metric scale is better read from rmse_aligned in results.csv.
     """
     rows = main_figures(results)
-    stems = without_seed(rows)
     models = six_models(results)
     best = trivial(results).set_index(["domain", "task"])["best"]
+    means = rows.assign(stem=without_seed(rows)).groupby(["stem", "domain", "short"])["value"].mean().to_dict()
+    gains = {name: paired_gains(rows, stem, "single-{task}") for name, stem in models.items()}
+    gains = {name: of.groupby(["domain", "short"])["gain"].mean().to_dict() for name, of in gains.items()}
     table = []
     for domain in dict.fromkeys(rows["domain"]):
-        here = rows["domain"] == domain
         for task in TASKS:
-            of_task = rows["short"] == task
-
-            def mean(stem: str, where: pd.Series, of_task: pd.Series = of_task) -> float:
-                return rows.loc[(stems == stem) & where & of_task, "value"].mean()
-
-            single = mean(f"single-{task}", here)
             row = {"domain": domain, "task": task, "metric": TASKS[task].metric}
-            row |= {"trivial": best[(domain, task)], "single": single}
-            row |= {name: mean(stem, here) for name, stem in models.items()}
+            row |= {"trivial": best[(domain, task)], "single": means.get((f"single-{task}", domain, task), np.nan)}
+            row |= {name: means.get((stem, domain, task), np.nan) for name, stem in models.items()}
             for name, stem in models.items():
-                at_home = mean(stem, rows["domain"] == home)
+                at_home = means.get((stem, home, task), np.nan)
                 row[f"{name} drop"] = -gain(row[name], at_home, task) if domain != home else 0.0
-                row[f"{name} gain"] = paired_gains(rows[here & of_task], stem, "single-{task}")["gain"].mean()
+                row[f"{name} gain"] = gains[name].get((domain, task), np.nan)
             table.append(row)
     return pd.DataFrame(table)

@@ -6,7 +6,8 @@ The same inputs give the same bytes. The page's own parts are the files of the f
 import csv
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,15 @@ def read(reports: Path, galleries: Path, describe: Callable[[str], Description])
     return Report(
         [load(path, Table) for path in tables if path.exists()],
         [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"), key=_figure_order)],
-        [album(path.parent) for path in sorted(galleries.glob("*/gallery.json"))],
+        _albums(path.parent for path in sorted(galleries.glob("*/gallery.json"))),
         _run_ids(reports / "results.csv"),
     )
+
+
+def _albums(galleries: Iterable[Path]) -> list[Album]:
+    """Side by side: pictures are packed outside the interpreter's lock."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(album, galleries))
 
 
 def page(report: Report, facts: Mapping[str, object]) -> str:

@@ -83,7 +83,7 @@ def test_a_failed_stage_and_a_killed_one():
     client, experiment = tracking.connect()
     assert client.get_run(failed.id).info.status == "FAILED"
     tags = {"dvc.stage": "train_single@depth-0", "dvc.current": "yes", "scale": "laptop"}
-    killed = client.create_run(experiment, tags=tags)
+    killed = client.create_run(experiment, run_name="single-depth-s0", tags=tags)
     with stage():
         assert client.get_run(killed.info.run_id).info.status == "KILLED"
 

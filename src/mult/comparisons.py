@@ -44,9 +44,13 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
             f"[{overall['low']:+.1f}, {overall['high']:+.1f}] for all tasks on {home}. "
             f"Run it again: `dvc repro --single-item {STAGE}`"
         )
-        with tracking.stage_run(comparison, about, tags, resume=known[0].info.run_id if known else None) as run:
-            if not known:
-                run.log(_metrics(rows, overall, home))
+        if known:
+            kept = known[0].info.run_id
+            tracking.supersede(client, experiment, known[0].data.tags["dvc.stage"], comparison, scale, kept)
+            client.set_tag(kept, "dvc.current", "yes")
+            continue
+        with tracking.stage_run(comparison, about, tags) as run:
+            run.log(_metrics(rows, overall, home))
     write_json(LOGGED, logged | {place: whole})
 
 

@@ -132,7 +132,7 @@ def stage_run(
     client, experiment = connect()
     stage = os.environ.get("DVC_STAGE", name)
     old = _found(client, resume)
-    _supersede(client, experiment, stage, name, tags.get("scale", ""), resume if old else None)
+    supersede(client, experiment, stage, name, tags.get("scale", ""), resume if old else None)
     if old:
         client.update_run(resume, "RUNNING")
         client.set_tag(resume, "dvc.current", "yes")
@@ -244,7 +244,8 @@ def mark_current(run_ids: Collection[str], scale: str, besides: str = "") -> Non
         token = page.token or ""
 
 
-def _supersede(client, experiment: str, stage: str, name: str, scale: str, kept: str | None) -> None:
+def supersede(client, experiment: str, stage: str, name: str, scale: str, kept: str | None) -> None:
+    """Tag earlier runs of a stage that have this name as not current, but for the run ``kept``; end those at work."""
     for old in client.search_runs([experiment], f"tags.`dvc.stage` = '{stage}' and attributes.run_name = '{name}'"):
         tags = old.data.tags
         if old.info.run_id == kept:

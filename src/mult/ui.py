@@ -18,8 +18,9 @@ def serve(port: int) -> int:
     base = store_uri().rstrip("/") if remote else f"http://127.0.0.1:{port}"
     page = f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
     print(f"runs:    {page}&searchFilter={quote(now)}", flush=True)
-    for what, stage in (("answers", "ablation"), ("scores", "evaluate"), ("curves", "train")):
-        chosen = quote(f"{now} and tags.stage = '{stage}'")
+    six = " and tags.study = 'six'"  # charts show ten runs at first
+    for what, tags in (("answers", "'ablation'"), ("scores", f"'evaluate'{six}"), ("curves", f"'train'{six}")):
+        chosen = quote(f"{now} and tags.stage = {tags}")
         print(f"{what + ':':<8} {page}&searchFilter={chosen}&compareRunsMode=CHART", flush=True)
     if remote:
         return 0  # that server shows them

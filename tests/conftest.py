@@ -14,7 +14,13 @@ hypothesis.settings.load_profile("beside others")
 torch.set_num_threads(1)  # models of tests are tiny: a second thread waits more than it works
 
 ROOT = Path(__file__).parents[1]
+LONG = ("test_pipeline.py", "test_cluster.py", "test_interruptions.py", "test_distributed.py", "test_overfit.py")
 CLASSES = ("void", "wall", "floor", "chair")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes first: beside them the others fill a second core."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def sample(rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:

@@ -104,6 +104,7 @@ def test_a_report_that_was_deleted_comes_back_to_the_byte_without_training(proje
         files = [path for path in sorted((project.folder / "reports").rglob("*")) if path.is_file()]
         return {str(path.relative_to(project.folder)): sha256(path) for path in files}
 
+    project.commit()  # contact sheets come from git, and what was drawn on another kind of CPU differs
     before, runs = content(), project.mlflow_ids()
     shutil.rmtree(project.folder / "reports")
     with cpu_seconds() as spent:
@@ -129,7 +130,8 @@ def test_mlflow_knows_every_training_and_every_score(project):
     scored = [f"score {name}" for name in wanted if not name.startswith("tuned-")]  # the tuned are scored as they end
     told = [f"probe {name}" for name in probed(settings)]
     kept = [f"model mult-{settings.served}-s0"]
-    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored, *told, *kept])
+    compared = [f"{of.variant} over {of.base}" for of in settings.comparisons]
+    assert sorted(r.info.run_name for r in runs) == sorted([*wanted, *scored, *told, *kept, *compared])
     assert {r.info.status for r in runs} == {"FINISHED"}
     by_name = {r.info.run_name: r for r in runs}
     trained = by_name["mult-shared-s0"]
@@ -147,7 +149,7 @@ def test_mlflow_knows_every_training_and_every_score(project):
 def test_a_second_run_does_nothing_and_takes_seconds(project):
     with cpu_seconds() as spent:
         assert "everything is up to date" in project.repro()
-    assert spent() < 8
+    assert spent() < 15
 
 
 def test_one_variant_s_setting_trains_that_variant_and_back_trains_nothing(project):

@@ -40,7 +40,7 @@ def main() -> None:
         _answers(table, settings), lambda row, column: [] if column in words else _runs(runs, row["comparison"])
     )
     tables.write_table("ablation", table, title, notes, answers)
-    asks = {f"{of.variant} over {of.base}": of.asks for of in settings.comparisons}
+    asks = {of.name: of.asks for of in settings.comparisons}
     comparisons.log(table, asks, scale.train_domain, scale.name)
 
 
@@ -53,7 +53,7 @@ def _answers(table: pd.DataFrame, settings: params.Params) -> pd.DataFrame:
     """One row a comparison: what it asks, and the answer on the training domain and elsewhere."""
     rows = []
     for of in settings.comparisons:
-        here = table[table["comparison"] == f"{of.variant} over {of.base}"]
+        here = table[table["comparison"] == of.name]
         overall = here[(here["task"] == ALL) & (here["domain"] == settings.scale.train_domain)].iloc[0]
         single = here[here["task"] != ALL]["verdict"]
         rows.append(

@@ -136,6 +136,13 @@ def _recorded(
             Shown(_with(shown).reset_index(), lambda _, column: six if column != "on" else []),
         ]
     names = {"rho": "Spearman's rho", "permutations": "namings"}
+
+    def behind(row: Mapping[str, str], column: str) -> list[str]:
+        if column in ("matrix", "with"):
+            return []
+        of_pairs = both if "Pair gains" in (row["matrix"], row["with"]) else []
+        return of_pairs if row["matrix"] == "Pair gains" else [*of_pairs, *six]
+
     return [
         *notes,
         "Do they order the cells off the diagonal alike? Papers' gains are of five tasks. p is two-sided, the share of "
@@ -143,11 +150,7 @@ def _recorded(
         f"for {len(agreed)} comparisons.",
         Shown(
             agreed.replace({"matrix": MEASURES}).rename(columns=names),
-            lambda row, column: (
-                []
-                if column in ("matrix", "with")
-                else both * ("Pair gains" in (row["matrix"], row["with"])) + six * (row["matrix"] != "Pair gains")
-            ),
+            behind,
         ),
     ]
 

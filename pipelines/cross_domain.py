@@ -49,12 +49,5 @@ def _fine_tuned(results: pd.DataFrame, scale: Scale) -> None:
 
 def _shown(table: pd.DataFrame, models: Mapping[str, str], results: pd.DataFrame, prefix: str = "") -> Shown:
     """Figures and gains; the best model of a row is set in bold. ``prefix``: of the runs' names."""
-    runs = tables.runs_of(results)
-
-    def sources(row: Mapping[str, str], column: str) -> list[str]:
-        single = f"{prefix}single-{row['task']}"
-        if column == "trivial":
-            return runs(*tables.TRIVIAL)
-        return runs(single) if column == "single" else runs(prefix + models[column], single) if column in models else []
-
+    sources = tables.model_sources(results, models, prefix)
     return Shown(tables.value_and_gain(table, list(models)), sources, ["single", *models])

@@ -46,7 +46,7 @@ def _of_tables(settings: Params) -> dict[str, Callable[[], Figure]]:
     ablation, recorded = _table("ablation"), _table("affinity_cheap")
     results = load_results()
     gained = gain_table(results, home)
-    questions = {f"{of.variant} over {of.base}": of.asks for of in settings.comparisons}
+    questions = {of.name: of.asks for of in settings.comparisons}
     losses = {task: of.loss for task, of in settings.losses.items()}
     variant = next(
         (name for name, of in settings.variants.items() if of == settings.pair), next(iter(settings.variants))

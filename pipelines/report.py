@@ -17,9 +17,9 @@ from pathlib import Path
 from mult import params
 from mult.progress import progress
 from mult.reports.figures import DESCRIPTIONS
+from mult.reports.readme import STUDIES
 from mult.tracking import git
 
-STUDIES = ("ablation", "grouping", "affinity", "cross_domain", "probes", "balancing")
 FROM_GIT = ("reports/published.csv", "reports/bench", "reports/figures/domains-*.jpg")
 
 Job = Callable[[], None]

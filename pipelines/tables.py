@@ -3,7 +3,7 @@
 python -m pipelines tables
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from mult.params import Scale
 from mult.reports import tables
 from mult.reports.figures.descriptions import describe
 from mult.reports.style import FIGURES_OF, SECTIONS
-from mult.reports.tables import Shown, Sources
+from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
 
@@ -45,21 +45,10 @@ def _six_task(results: pd.DataFrame, scale: Scale) -> None:
         f"Better than the trivial predictors with every seed: {beaten}.",
         "Published: MulT over 1-task Swin on Taskonomy, second-hand; only the largest gain could be found.",
     ]
-    shown = Shown(tables.value_and_gain(table, models), _six_sources(results), ["single", *models])
+    shown = Shown(
+        tables.value_and_gain(table, models), tables.model_sources(results, six_models(results)), ["single", *models]
+    )
     tables.write_table("six_task", table, title, notes, shown)
-
-
-def _six_sources(results: pd.DataFrame) -> Sources:
-    models, runs = six_models(results), tables.runs_of(results)
-
-    def sources(row: Mapping[str, object], column: str) -> list[str]:
-        tasks = [row["task"]] if row["task"] in TASKS else list(TASKS)
-        single = [f"single-{task}" for task in tasks]
-        if column == "trivial":
-            return runs(*tables.TRIVIAL)
-        return runs(*single) if column == "single" else runs(models[column], *single) if column in models else []
-
-    return sources
 
 
 def _published_gain() -> dict[str, float]:

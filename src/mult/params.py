@@ -91,6 +91,11 @@ class Comparison(Section):
     base: str
     asks: str
 
+    @property
+    def name(self) -> str:
+        """As tables, figures and MLflow have it."""
+        return f"{self.variant} over {self.base}"
+
 
 class Consistency(Section):
     """Cross-task consistency as an extra loss: pairs of (from, to), its weight, and the translators' width."""

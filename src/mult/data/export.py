@@ -9,7 +9,6 @@ OUT/export.json                                                what is exported 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from mult.data.fit import square_fov
@@ -18,7 +17,7 @@ from mult.data.sources import EXPORT_FILE, Source, View
 from mult.data.sources.source import SPLITS
 from mult.data.sources.taskonomy import CLASS_FILE, INFO, PARTITION_FILE, STORED
 from mult.data.survey import Survey, spread, survey
-from mult.data.workers import in_processes
+from mult.data.workers import in_batches, in_processes
 from mult.errors import UserError
 from mult.files import atomic, read_json, sha256, write_json
 from mult.png import write_png
@@ -57,7 +56,7 @@ def export(source: Source, out: Path, size: int | None = None, processes: int | 
         raise found.broken[0]
     buildings = _buildings(found)
     _claim(source, out, size)
-    batches = _batches(_items(source, found, buildings))
+    batches = in_batches(_items(source, found, buildings), BATCH)
     if found.images() <= BATCH:
         processes = 1  # before another has started, they are written
     done = (view for batch in in_processes(_write_views, (source, out, size), batches, processes) for view in batch)
@@ -108,11 +107,6 @@ def _items(source: Source, found: Survey, buildings: dict[str, str]) -> Iterator
         group = view.group
         name = view.name if _VIEW.fullmatch(view.name) else f"point_{number}_view_0"
         yield Item(view, buildings[view.group], name)
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(islice(items, BATCH)):
-        yield batch
 
 
 def _write_views(kept: tuple[Source, Path, int | None], items: Sequence[Item]) -> list[str]:

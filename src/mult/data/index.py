@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from mult.data.sources import Source, View
 from mult.data.sources.source import SPLITS
+from mult.data.workers import in_batches
 from mult.errors import UserError
 from mult.files import atomic, sha256, write_json
 from mult.process import STATE
@@ -93,8 +93,8 @@ def _fingerprint(source: Source) -> str:
 
 def _index_group(source: Source, part: Path, of: tuple[str, str]) -> None:
     marks = lru_cache(REMEMBERED)(mark)  # a file of many views is looked at once
-    views, tables = source.views(*of), [_schema(()).empty_table()]
-    while some := list(islice(views, AT_A_TIME)):
+    tables = [_schema(()).empty_table()]
+    for some in in_batches(source.views(*of), AT_A_TIME):
         kinds = sorted(set().union(*(view.files for view in some)))
         rows = [_row(source, view, marks) for view in some]
         tables.append(pa.Table.from_pylist(rows, _schema(kinds)))

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import Any, TypeVar
 
 from mult.errors import UserError
@@ -15,6 +16,13 @@ Kept, Job, Result = TypeVar("Kept"), TypeVar("Job"), TypeVar("Result")
 AHEAD = 4  # jobs a process that are waiting or done and not yet asked for
 
 _kept: Any = None  # in a worker process
+
+
+def in_batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
+    """``jobs`` in lists of ``size``, the last one shorter."""
+    jobs = iter(jobs)
+    while batch := list(islice(jobs, size)):
+        yield batch
 
 
 def in_processes(

@@ -102,10 +102,7 @@ def ablation(
     What is adjusted together: the comparisons' rows for all tasks on ``home``, the questions of the study; and of each
     comparison its rows for all tasks elsewhere, and its rows for single tasks.
     """
-    tables = [
-        compare(errors, results, of.variant, of.base, seeds).assign(comparison=f"{of.variant} over {of.base}")
-        for of in comparisons
-    ]
+    tables = [compare(errors, results, of.variant, of.base, seeds).assign(comparison=of.name) for of in comparisons]
     table = pd.concat(tables, ignore_index=True)
     question = (table["task"] == ALL) & (table["domain"] == home)
     families = np.where(question, "questions", table["comparison"] + (table["task"] == ALL).astype(str))

@@ -11,12 +11,13 @@ from mult.errors import UserError
 from mult.reports import tables
 
 TABLES = ("ablation", "six_task")
+STUDIES = ("ablation", "affinity", "balancing", "cross_domain", "grouping", "probes")
 # Boxes of the picture that stand for several kinds of stages: a box, and what their names begin with.
 BOXES = {
     "train": ("train_", "constant"),
     "evaluate": ("evaluate_",),
     "fine_tune": ("fine_tune_",),
-    "studies": ("ablation", "affinity", "balancing", "cross_domain", "grouping", "probes"),
+    "studies": STUDIES,
     "pictures": ("sheet", "figures", "gallery_figures"),
 }
 RESULTS = {  # what a box leaves that people look for

@@ -127,6 +127,27 @@ def runs_of(results: pd.DataFrame) -> Callable[..., list[str]]:
     return lambda *stems: [run for stem in stems for run in by_stem.get(stem, [])]
 
 
+def model_sources(results: pd.DataFrame, models: Mapping[str, str], prefix: str = "") -> Sources:
+    """Of tables with columns ``trivial``, ``single`` and one a model: figures, and gains over one-task models.
+
+    Args:
+        models: column -> the runs' names less their seeds.
+        prefix: of all runs' names but the trivial predictors'.
+    """
+    runs = runs_of(results)
+
+    def sources(row: Mapping[str, Any], column: str) -> list[str]:
+        if column == "trivial":
+            return runs(*TRIVIAL)
+        tasks = [row["task"]] if row["task"] in TASKS else list(TASKS)
+        single = [f"{prefix}single-{task}" for task in tasks]
+        if column == "single":
+            return runs(*single)
+        return runs(prefix + models[column], *single) if column in models else []
+
+    return sources
+
+
 def caption(title: str, facts: Mapping[str, object]) -> str:
     """A caption that says at what scale the numbers were made."""
     return f"{title} ({', '.join(f'{k} {v}' for k, v in facts.items())})"

@@ -1,17 +1,16 @@
 """Going through a data set: once without opening a picture, then view by view."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 from mult.data.check.faults import Fault, Tally
 from mult.data.check.view import faults_of
 from mult.data.check.whole import add_whole
 from mult.data.sources import Source, View
 from mult.data.survey import Survey, spread, survey
-from mult.data.workers import in_processes
+from mult.data.workers import in_batches, in_processes
 from mult.errors import UserError
 from mult.progress import progress
 
@@ -53,7 +52,7 @@ def check(
     tally = Tally()
     add_whole(tally, source, found, others)
     number = min(total, images or total)
-    batches = _batches(spread(source, found, images))
+    batches = in_batches(spread(source, found, images), BATCH)
     if number <= BATCH:
         processes = 1  # before another has started, they are looked at
     done = (faults for batch in in_processes(_look, source, batches, processes) for faults in batch)
@@ -79,9 +78,3 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _batches(views: Iterable[View]) -> Iterator[list[View]]:
-    views = iter(views)
-    while batch := list(islice(views, BATCH)):
-        yield batch

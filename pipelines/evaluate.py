@@ -42,9 +42,10 @@ def main(name: str) -> None:
                 scale.score_batch,
                 device,
                 scale.shifts,
+                scale.hardware.workers,
             )
         tracked.log(figures(scores))
-        for domain in scale.domains:
+        for domain in [domain for domain in scale.domains if domain in scores]:
             split = open_split(Path("data") / domain, "test")
             tracked.show(f"predictions/{domain}.png", panel(model, config, split, device))
     write_scores(folder, scores)

@@ -10,7 +10,7 @@ import torch
 
 from mult import params, stage, tracking
 from mult.data.store import open_split
-from mult.evaluation.evaluator import figures, score_split, write_scores
+from mult.evaluation.evaluator import figures, scorable, score_split, write_scores
 from mult.evaluation.fine_tune import few, fine_tune
 from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.files import read_json, write_json
@@ -34,20 +34,22 @@ def main(name: str) -> None:
     tags = about | {"stage": "fine_tune", "trained_by": trained_by}
     inputs = [Path("data") / domain for domain in scale.domains]
     with tracking.stage_run(folder.name, about, tags, inputs) as tracked:
-        scores, seconds = {}, 0.0
+        scores, seconds, seen = {}, 0.0, 0
         with stage.working("training"):
             for domain, shift, strength in places:
                 data = Path("data") / domain
+                if not scorable(config, test := open_split(data, "test")):
+                    continue
                 picture = None if shift == NONE else partial(SHIFTS[shift], strength=strength)
                 images = few(open_split(data, "train"), scale.fine_tune.images, config["classes"], picture)
                 tuned, took = fine_tune(model, config, images, settings, device)
-                seconds += took
+                seconds, seen = seconds + took, max(seen, len(images))
                 scores[place(domain, shift)] = score_split(
-                    tuned, config, open_split(data, "test"), scale.score_batch, device, shift, strength
+                    tuned, config, test, scale.score_batch, device, shift, strength, workers=scale.hardware.workers
                 )
         tracked.log(figures(scores))
     write_scores(folder, scores)
     write_json(folder / "evaluation.json", {"mlflow_run_id": tracked.id})
-    write_json(folder / "model.json", config | {"train_images": len(images)})
+    write_json(folder / "model.json", config | {"train_images": seen})
     facts = {"mlflow_run_id": tracked.id, "git_commit": tracking.git_commit(), "wall_s": round(seconds, 3)}
     write_json(folder / "run.json", facts | {"device": str(device), "best_step": scale.fine_tune.steps})

@@ -1,4 +1,4 @@
-"""Render a domain into data/<domain>.
+"""Render a domain into data/<domain>, or write the index of a data set that lies elsewhere.
 
 python -m pipelines prepare rooms-home
 """
@@ -6,8 +6,11 @@ python -m pipelines prepare rooms-home
 from pathlib import Path
 
 from mult import params, stage
+from mult.data import index
 from mult.data.prepare import prepare
+from mult.data.sources import open_source
 from mult.errors import UserError
+from mult.params import RealDomain
 from mult.progress import Stopwatch
 
 
@@ -15,7 +18,16 @@ def main(domain: str) -> None:
     scale = params.load().scale
     if domain not in scale.domains:
         raise UserError(f"domain {domain!r}: scale {scale.name} has {', '.join(scale.domains)}")
+    settings, folder = scale.domains[domain], Path("data") / domain
     clock = Stopwatch()
+    if isinstance(settings, RealDomain):
+        source = open_source(domain, settings.root, settings.split)
+        most = {split: n for split in ("train", "val", "test") if (n := getattr(settings, split)) is not None}
+        with stage.working("indexing"):
+            counts = index.build(source, folder, scale.image_size, most=most)
+        found = ", ".join(f"{images} {split}" for split, images in counts.items())
+        print(f"{domain}: {found}, read in place; {clock.seconds():.0f} s")
+        return
     with stage.working("rendering"):
-        images = prepare(domain, scale.domains[domain], scale.image_size, Path("data") / domain)
+        images = prepare(domain, settings, scale.image_size, folder)
     print(f"{domain}: {images} images of {scale.image_size} pixels in {clock.seconds():.0f} s")

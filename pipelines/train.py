@@ -16,7 +16,8 @@ import torch
 import yaml
 
 from mult import params, runs, stage, tracking
-from mult.data.store import Split, open_split
+from mult.data.batches import tasks_of
+from mult.data.store import Split, open_split, splits_of
 from mult.errors import UserError
 from mult.files import atomic, write_json
 from mult.launch import launch
@@ -46,7 +47,7 @@ def main(name: str) -> None:
     processes = 1 if alone else settings.scale.hardware.processes
     launching = must_launch(processes)
     home = Path("data") / settings.scale.train_domain
-    data = {split: open_split(home, split) for split in ("train", "val")}
+    data = training_data(home, run)
     if launching:
         if LAUNCHER not in os.environ:
             device_of(settings.scale.hardware, processes - 1)
@@ -69,6 +70,25 @@ def main(name: str) -> None:
                 write_json(Path("runs") / name / "run.json", about | facts)
     if world.first:
         checkpoints.remove()
+
+
+def training_data(home: Path, run: Run) -> dict[str, Split]:
+    """The splits train and val; train alone where the data set has no val, as NYUv2.
+
+    Raises:
+        UserError: there are none, or the domain lacks one of the run's tasks.
+    """
+    data = {"train": open_split(home, "train")}
+    if "val" in splits_of(home):
+        data["val"] = open_split(home, "val")
+    if missing := [task for task in run.tasks if task not in tasks_of(data["train"])]:
+        raise UserError(
+            f"{home}: no labels for {', '.join(missing)}, so {run.name} cannot be trained on it; choose another "
+            "train_domain in params.yaml"
+        )
+    if "val" not in data and run.study != "constant":
+        print(f"{home}: no val split to choose weights by; {run.name} keeps those of its last step", file=sys.stderr)
+    return data
 
 
 def model_config(settings: params.Params, run: Run, train: Split) -> dict:

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from mult.files import atomic, read_json, sha256, write_json
+from mult import files
+from mult.files import atomic, intact, read_json, sha256, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -35,3 +36,31 @@ def test_json_round_trip_and_no_nan(tmp_path):
 def test_digest(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("large", [1, 1 << 26])
+def test_intact_files_large_and_small(tmp_path, monkeypatch, large):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "LARGE", large)
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    digest = sha256(path)
+    assert intact(path, digest, 3)
+    assert intact(path, digest, 3)
+    assert not intact(path, digest, 4)
+    assert not intact(tmp_path / "b", digest, 3)
+    assert not intact(path, sha256(tmp_path / "a")[::-1], 3)
+    times = path.stat()
+    path.write_bytes(b"abd")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copying tool does that keeps times
+    assert not intact(path, digest, 3)
+
+
+def test_an_intact_large_file_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "LARGE", 1)
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    assert intact(path, sha256(path), 3)
+    monkeypatch.setattr(files, "sha256", lambda path: pytest.fail("read again"))
+    assert intact(path, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 3)

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mult.process import STATE
+
+LARGE = 1 << 26  # bytes of a file that is not read again to see that it is as it was
+
 
 @contextmanager
 def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO]:
@@ -51,3 +55,25 @@ def sha256(path: Path | str) -> str:
     """Hex digest of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def intact(path: Path, digest: str, size: int) -> bool:
+    """Whether the file is there with ``size`` bytes, whose ``sha256`` is ``digest``.
+
+    A large file is read through once: then the file system's word, that nothing has touched it since, is taken. What
+    was verified is noted in ``.mult``, so a disk that goes bad is not seen here; only reading everything would do.
+    """
+    if not path.is_file() or path.stat().st_size != size:
+        return False
+    if size < LARGE:
+        return sha256(path) == digest
+    seen = path.stat()  # before reading: what is written meanwhile changes the times
+    now = f"{digest} {seen.st_ino} {seen.st_mtime_ns} {seen.st_ctime_ns}"
+    note = STATE / "intact" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+    if note.is_file() and note.read_text(encoding="utf-8") == now:
+        return True
+    if sha256(path) != digest:
+        return False
+    with atomic(note, "w") as file:
+        file.write(now)
+    return True

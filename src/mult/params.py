@@ -266,10 +266,17 @@ class EmbeddedDomain(Section):
 
 
 class RealDomain(Section):
-    """A data set that the user has: ``root`` is its folder; ``split`` a list of buildings by name."""
+    """A data set that the user has: ``root`` is its folder, ``split`` its partition, such as ``fullplus``, or a .csv.
+
+    ``train``, ``val`` and ``test``: how many images of each to use at most (mult.data.index.build); all where none is
+    said.
+    """
 
     root: str
     split: str | None = None
+    train: PositiveInt | None = None
+    val: PositiveInt | None = None
+    test: PositiveInt | None = None
 
 
 def _kind(domain: Any) -> str:
@@ -330,13 +337,13 @@ class Scale(Section):
         if self.train_domain not in self.domains:
             raise ValueError(f"train_domain {self.train_domain!r} is none of domains ({', '.join(self.domains)})")
         home = self.domains[self.train_domain]
-        if isinstance(home, EmbeddedDomain) and self.image_size % STRIDE:
+        if self.image_size % STRIDE:
             raise ValueError(f"image_size: {self.image_size} is no multiple of {STRIDE}, the coarsest stride")
         if isinstance(home, EmbeddedDomain) and not (home.train and home.val):
             raise ValueError(f"domains.{self.train_domain} trains the models: its train and val must be above 0")
-        if isinstance(home, EmbeddedDomain) and self.training.batch_size > home.train:
+        if home.train is not None and self.training.batch_size > home.train:
             raise ValueError(f"training.batch_size {self.training.batch_size} is above the {home.train} images")
-        if isinstance(home, EmbeddedDomain) and self.decoder.window > self.image_size // FINEST:
+        if self.decoder.window > self.image_size // FINEST:
             cells = self.image_size // FINEST
             raise ValueError(
                 f"decoder.window: {self.decoder.window} is above {cells}, the cells across the finest map of an image "

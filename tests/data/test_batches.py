@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mult.data.batches import gather, order_of_step, read
+from mult.data.batches import decode, gather, order_of_step, read, tasks_of
+from mult.data.encoding import NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.store import open_split
 from mult.tasks import TASKS
 
@@ -34,6 +37,27 @@ def test_what_has_no_value_is_masked(split):
         assert not batch.masks[task][..., :2, :2].any(), task
         assert batch.masks[task].sum() == 32 * 32 - 4, task
     assert batch.masks["edges"].all()
+
+
+def test_what_an_image_has_no_file_of_is_masked(split):
+    codes = gather(split, list(TASKS), [0, 1])
+    unknown = {"segment_semantic": 0, "depth_zbuffer": NO_DEPTH, "normal": NO_NORMAL, "reshading": NO_SHADE}
+    for label, code in (unknown | {"keypoints2d": 0, "edge_texture": 0}).items():
+        codes[label][1] = code - (1 << 16) if code > 255 else code
+    masks = decode(codes, list(TASKS)).masks
+    for task, mask in masks.items():
+        assert mask[0].any(), task
+        assert not mask[1].any(), task
+
+
+def test_a_domain_without_a_mask_and_without_some_tasks(split):
+    arrays = {label: split.arrays[label] for label in ("rgb", "normal", "reshading", "edge_texture")}
+    bare = replace(split, arrays=arrays)
+    assert tasks_of(split) == list(TASKS)
+    assert tasks_of(bare) == ["normal", "reshading", "edges"]
+    batch = read(bare, tasks_of(bare), [0])
+    assert batch.masks["normal"].sum() == 32 * 32 - 4  # by its own code
+    assert batch.masks["reshading"].all()
 
 
 def test_bytes_are_gathered_for_the_tasks_alone(split):

@@ -14,6 +14,7 @@ from mult.data.index import build, mark, view_of
 from mult.data.lazy import open_index
 from mult.data.sources import View, open_source
 from mult.data.sources.source import Source
+from mult.data.store import open_split
 from mult.errors import UserError
 from mult.files import read_json
 from tests.data.sources.miniature import FOV, KINDS, write_taskonomy
@@ -74,6 +75,28 @@ def test_the_order_of_splits_is_the_indexs_own(root, tmp_path):
         assert {BUILDINGS[group] for group in opened.groups} == {split}
         view = opened.arrays["rgb"]._pictures.view(0)
         assert (view.split, view.group) == (split, opened.groups[0])
+
+
+def test_a_limit_is_shared_by_the_groups_and_spread_over_each(root, tmp_path):
+    _, counts = built(root, tmp_path, most={"train": 3, "val": 100, "test": 2})
+    assert counts == {"train": 3, "val": 6, "test": 2}
+    rows = pq.read_table(tmp_path / "data/taskonomy/views.parquet").to_pylist()
+    names = {split: [(row["group"], row["name"]) for row in rows if row["split"] == split] for split in counts}
+    assert [group for group, _ in names["train"]] == ["beechwood", "coffeen", "coffeen"]
+    every = [view.name for view in open_source("taskonomy", root).views("test", "ihlen")]
+    assert [name for _, name in names["test"]] == [every[0], every[-1]]
+
+
+def test_fewer_images_than_groups_are_of_different_groups(root, tmp_path):
+    _, counts = built(root, tmp_path, most={"train": 1, "val": 1})
+    assert counts == {"train": 1, "val": 1, "test": 3}
+    assert open_split(tmp_path / "data/taskonomy", "val").groups == ("darden",)
+
+
+def test_another_limit_is_another_index(root, tmp_path):
+    built(root, tmp_path, most={"train": 3})
+    _, counts = built(root, tmp_path)
+    assert counts["train"] == 6
 
 
 def test_views_that_lack_a_label(root, tmp_path):
@@ -208,7 +231,7 @@ def test_a_split_that_is_not_there(root, tmp_path):
     built(root, tmp_path)
     folder = tmp_path / "data" / "taskonomy"
     with pytest.raises(UserError, match="no split 'dev'; it has train, val, test"):
-        open_index(folder, read_json(folder / "index.json"), "dev")
+        open_split(folder, "dev")
 
 
 class Many(Source):

@@ -125,5 +125,5 @@ def test_no_images_is_one_line():
 def test_bad_requests_are_one_line():
     with pytest.raises(UserError, match="image size: 40 is no multiple"):
         prepare("rooms-home", SETTINGS, 40, None)
-    with pytest.raises(UserError, match="'taskonomy': there is no renderer"):
+    with pytest.raises(UserError, match="'taskonomy': it does not render itself"):
         prepare("taskonomy", SETTINGS, 32, None)

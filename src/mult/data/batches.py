@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mult.data.classes import VOID
-from mult.data.encoding import CODE_RANGE, DEPTH_UNITS, NO_DEPTH, NO_NORMAL
+from mult.data.encoding import CODE_RANGE, DEPTH_UNITS, NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.store import Split
 from mult.seeding import seed_of
 from mult.tasks import TASKS
@@ -61,10 +61,12 @@ def read(split: Split, tasks: Sequence[str], indices: Sequence[int]) -> Batch:
 def gather(split: Split, tasks: Sequence[str], indices: Sequence[int]) -> dict[str, Tensor]:
     """Stored codes (B, H, W[, 3]) of the labels that ``tasks`` need; 16-bit ones as int16 with the same bits.
 
-    PyTorch does hardly anything with unsigned 16-bit numbers.
+    PyTorch does hardly anything with unsigned 16-bit numbers. The mask is left out where the split has none.
     """
     order = np.asarray(indices)
-    labels = dict.fromkeys(["rgb", *(label for task in tasks for label in _LABELS[task])])
+    labels = dict.fromkeys(["rgb", *(_LABELS[task] for task in tasks)])
+    if any(task in MASKED for task in tasks) and MASK in split.arrays:
+        labels[MASK] = None
     stored = {label: np.array(split.arrays[label][order]) for label in labels}
     return {
         label: torch.from_numpy(codes.view(np.int16) if codes.dtype == np.uint16 else codes)
@@ -93,6 +95,11 @@ def order_of_step(images: int, batch_size: int, step: int, seed: int) -> np.ndar
     return _order_of_pass(images, this_pass, seed)[place * batch_size : (place + 1) * batch_size]
 
 
+def tasks_of(split: Split) -> list[str]:
+    """The tasks that ``split`` has labels of."""
+    return [task for task, label in _LABELS.items() if label in split.arrays]
+
+
 @lru_cache(maxsize=2)  # shuffling millions for every batch takes longer than reading it
 def _order_of_pass(images: int, this_pass: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed_of(seed, "order", this_pass)).permutation(images)
@@ -119,29 +126,41 @@ def _depth(codes: Codes) -> tuple[Tensor, Tensor]:
 
 def _normal(codes: Codes) -> tuple[Tensor, Tensor]:
     code = codes["normal"]
-    valid = (code != NO_NORMAL).any(-1) & (codes["mask_valid"] > 0)
+    valid = (code != NO_NORMAL).any(-1)
+    if MASK in codes:
+        valid &= codes[MASK] > 0
     return torch.nn.functional.normalize(_planes(code) / 127.5 - 1, dim=1), valid[:, None]
 
 
 def _reshading(codes: Codes) -> tuple[Tensor, Tensor]:
-    return _planes(codes["reshading"]) / 255, codes["mask_valid"][:, None] > 0
+    code = codes["reshading"]
+    valid = _has_label(code, NO_SHADE)
+    if MASK in codes:
+        valid = valid & (codes[MASK] > 0)
+    return _planes(code) / 255, valid[:, None].expand(code[:, None].shape)
 
 
 def _heat_map(label: str, task: str) -> Callable[[Codes], tuple[Tensor, Tensor]]:
     def decoder(codes: Codes) -> tuple[Tensor, Tensor]:
         target = _planes(codes[label]) / (CODE_RANGE * TASKS[task].scale)
-        return target, torch.ones_like(target, dtype=torch.bool)
+        return target, _has_label(codes[label], 0)[:, None].expand(target.shape)
 
     return decoder
 
 
+def _has_label(code: Tensor, unknown: int) -> Tensor:
+    """(B, 1, 1) bool: whether an image's codes are not all ``unknown``, which is what a view without the file gets."""
+    return (code != unknown).flatten(1).any(1)[:, None, None]
+
+
+MASK, MASKED = "mask_valid", ("normal", "reshading")
 _LABELS = {
-    "semseg": ["segment_semantic"],
-    "depth": ["depth_zbuffer"],
-    "normal": ["normal", "mask_valid"],
-    "reshading": ["reshading", "mask_valid"],
-    "keypoints": ["keypoints2d"],
-    "edges": ["edge_texture"],
+    "semseg": "segment_semantic",
+    "depth": "depth_zbuffer",
+    "normal": "normal",
+    "reshading": "reshading",
+    "keypoints": "keypoints2d",
+    "edges": "edge_texture",
 }
 _DECODERS = {
     "semseg": _semseg,

@@ -6,7 +6,8 @@
 
 Nothing of the data set is copied. A file's mark is a digest of its length, its beginning and its end: it tells a
 truncated, replaced or rewritten file without reading all of it. Groups that are finished are kept aside, so an indexing
-that was interrupted goes on with the next one.
+that was interrupted goes on with the next one. What is trained on depends on the readers as well, which decode the
+files; so the index names their code by a digest, and is another one when they change.
 """
 
 import hashlib
@@ -17,40 +18,54 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mult.data.sources import Source, View
 from mult.data.sources.source import SPLITS
+from mult.data.store import INDEX_KIND
 from mult.data.workers import in_batches
 from mult.errors import UserError
 from mult.files import atomic, sha256, write_json
 from mult.process import STATE
 from mult.progress import progress
 
-KIND = "index"  # in index.json, by which it is told from that of a store
 MARKED = 4096  # bytes of a file's beginning and of its end
 THREADS = 16  # that wait for the disk or the network at the same time
 AT_A_TIME = 1000  # views whose rows are Python objects, which take far more room than a table's
 REMEMBERED = 64  # marks of files: one is asked for again by the next views, if at all
 FIXED = {"split": pa.string(), "group": pa.string(), "name": pa.string(), "fov": pa.float32(), "place": pa.int32()}
 OF_A_FILE = {"path": pa.string(), "bytes": pa.int64(), "mark": pa.string()}
+DECODERS = ("sources/*.py", "sources/*.csv", "labels.py", "encoding.py", "fit.py", "lazy.py")  # pixels depend on them
 
 
-def build(source: Source, folder: Path, image_size: int, aside: Path = STATE / "index") -> dict[str, int]:
+def build(
+    source: Source,
+    folder: Path,
+    image_size: int,
+    aside: Path = STATE / "index",
+    most: Mapping[str, int] | None = None,
+) -> dict[str, int]:
     """Write the index of ``source`` into ``folder``; returns the number of views of each split.
+
+    Args:
+        most: split -> how many views of it at most: the same number of each group, evenly spread over it, and less
+            than asked for where groups have not as many. A group is a place, so many of them say more than many views.
 
     Raises:
         UserError: a split without a view, a file that cannot be read.
     """
     groups = sorted(source.groups(), key=lambda of: (SPLITS.index(of[0]), of[1]))  # readers count on the splits' order
-    kept = aside / f"{source.domain}-{_fingerprint(source)}"
+    most = most or {}
+    shares = _shares([split for split, _ in groups], most)
+    kept = aside / f"{source.domain}-{_fingerprint(source, most)}"
     for other in kept.parent.glob(f"{source.domain}-*"):  # of another root or layout, never to be finished
         if other != kept:
             shutil.rmtree(other)
     kept.mkdir(parents=True, exist_ok=True)
     parts = [kept / f"{split}-{hashlib.sha256(group.encode()).hexdigest()[:16]}.parquet" for split, group in groups]
-    todo = [(part, group) for part, group in zip(parts, groups, strict=True) if not part.exists()]
+    todo = [of for of in zip(parts, groups, shares, strict=True) if not of[0].exists()]
     print(f"{source.domain}: {source.layout}; {len(groups)} groups, {len(todo)} of them to be indexed")
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(lambda of: _index_group(source, *of), todo)
@@ -86,20 +101,47 @@ def view_of(row: Mapping[str, object]) -> View:
     return View(row["split"], row["group"], row["name"], files, row["fov"], row["place"])
 
 
-def _fingerprint(source: Source) -> str:
-    about = "\n".join([str(source.root.resolve()), source.layout, str(source.partition), *map(str, source.groups())])
-    return hashlib.sha256(about.encode()).hexdigest()[:12]
+def _shares(splits: Sequence[str], most: Mapping[str, int]) -> list[int | None]:
+    """How many views of each group, whose splits are given, are wanted; None: all."""
+    of_split: dict[str, Iterator[int]] = {}
+    for split in set(splits) & most.keys():
+        bounds = np.arange(splits.count(split) + 1) * most[split] // splits.count(split)
+        of_split[split] = iter(np.diff(bounds).tolist())
+    return [next(of_split[split]) if split in of_split else None for split in splits]
 
 
-def _index_group(source: Source, part: Path, of: tuple[str, str]) -> None:
+def _fingerprint(source: Source, most: Mapping[str, int]) -> str:
+    of = (source.root.resolve(), source.layout, source.partition, sorted(most.items()), _code(), *source.groups())
+    return hashlib.sha256("\n".join(map(str, of)).encode()).hexdigest()[:12]
+
+
+def _code() -> str:
+    """Digest of what decodes the files."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in DECODERS for path in here.glob(pattern)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _index_group(source: Source, part: Path, of: tuple[str, str], share: int | None) -> None:
     marks = lru_cache(REMEMBERED)(mark)  # a file of many views is looked at once
     tables = [_schema(()).empty_table()]
-    for some in in_batches(source.views(*of), AT_A_TIME):
+    for some in in_batches(_chosen(source, of, share), AT_A_TIME):
         kinds = sorted(set().union(*(view.files for view in some)))
         rows = [_row(source, view, marks) for view in some]
         tables.append(pa.Table.from_pylist(rows, _schema(kinds)))
     with atomic(part) as file:
         pq.write_table(pa.concat_tables(tables, promote_options="default"), file)
+
+
+def _chosen(source: Source, of: tuple[str, str], share: int | None) -> Iterator[View]:
+    if share is None:
+        yield from source.views(*of)
+    elif share:
+        views = list(source.views(*of))
+        places = np.linspace(0, len(views) - 1, min(share, len(views))).round().astype(int)
+        yield from (views[place] for place in places)
 
 
 def _row(source: Source, view: View, marks: Callable[[Path], tuple[int, str]]) -> dict[str, object]:
@@ -123,10 +165,8 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int) 
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with (
-        pq.ParquetWriter(partial / "views.parquet", schema) as parquet,
-        pa.ipc.new_file(str(partial / "views.arrow"), schema) as arrow,
-    ):
+    tables = [partial / "views.parquet", partial / "views.arrow"]
+    with pq.ParquetWriter(tables[0], schema) as parquet, pa.ipc.new_file(str(tables[1]), schema) as arrow:
         for batch in _batches(parts, schema):
             parquet.write_batch(batch)
             arrow.write_batch(batch)
@@ -137,19 +177,20 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int) 
     if not splits:
         raise UserError(f"{source.root}: no image of {source.domain} ({source.layout}) belongs to a split in use")
     index = {
-        "kind": KIND,
+        "kind": INDEX_KIND,
         "domain": source.domain,
         "root": str(source.root.absolute()),
         "layout": source.layout,
         "partition": source.partition,
         "classes": list(source.classes),
         "labels": list(source.labels),
+        "code": _code(),
         "image_size": image_size,
         "edge_sigma": source.edge_sigma,
         "files": present,
         "left_out": dict(source.left_out()),
         "splits": splits,
-        "sha256": {name: sha256(partial / name) for name in ("views.parquet", "views.arrow")},
+        "tables": {table.name: {"sha256": sha256(table), "bytes": table.stat().st_size} for table in tables},
     }
     write_json(partial / "index.json", index)
     shutil.rmtree(folder, ignore_errors=True)

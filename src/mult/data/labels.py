@@ -20,12 +20,11 @@ from itertools import product
 import cv2
 import numpy as np
 
-from mult.data.encoding import DEPTH_UNITS, NO_DEPTH, NO_NORMAL
+from mult.data.encoding import DEPTH_UNITS, NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.frame import Frame
 from mult.errors import UserError
 
 RECIPE_WIDTH = 512  # pixels; the width for which the recipes' sigmas are meant
-NO_SHADE = 13
 KEYPOINT_SIGMAS = np.linspace(1, 30, 10)
 STRIP_ROWS = 64
 

@@ -21,7 +21,7 @@ from mult.data.sources.source import SPLITS
 from mult.data.store import LABELS, Split
 from mult.data.survey import spread, survey
 from mult.errors import UserError
-from mult.files import sha256
+from mult.files import intact, sha256
 
 SHOWN = 128  # pixels, at most, of views that are to be looked at
 REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB
@@ -112,15 +112,13 @@ class Rows:
 
 
 def open_index(folder: Path, index: Mapping, split: str) -> Split:
-    """One split of the data set whose index is ``folder``; ``index``: its index.json.
+    """Split ``split``, which it has, of the data set whose index is ``folder``; ``index``: its index.json.
 
     Raises:
-        UserError: no such split, the index is damaged, or the data set is no longer where or as it was.
+        UserError: the index is damaged, or the data set is no longer where or as it was.
     """
-    if split not in index["splits"]:
-        raise UserError(f"{folder}: no split {split!r}; it has {', '.join(index['splits'])}")
-    for name, digest in index["sha256"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != digest:
+    for name, facts in index["tables"].items():
+        if not intact(folder / name, facts["sha256"], facts["bytes"]):
             raise UserError(f"{folder / name}: missing or altered; delete {folder} and run `dvc repro`")
     source = open_source(index["domain"], index["root"], index["partition"])
     if source.layout != index["layout"]:

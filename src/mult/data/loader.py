@@ -83,10 +83,15 @@ def batches_in_order(
     workers: int = 0,
     rank: int = 0,
     processes: int = 1,
+    images: int | None = None,
 ) -> Iterator[Batch]:
-    """The whole split once, the last batch short; with several processes every ``processes``-th batch."""
-    starts = range(rank * batch_size, len(split), batch_size * processes)
-    reader = _Reader(split, tasks, lambda start: np.arange(start, min(start + batch_size, len(split))))
+    """The whole split, or its first ``images``, once, the last batch short.
+
+    With several processes every ``processes``-th batch.
+    """
+    images = len(split) if images is None else images
+    starts = range(rank * batch_size, images, batch_size * processes)
+    reader = _Reader(split, tasks, lambda start: np.arange(start, min(start + batch_size, images)))
     for codes in _loader(reader, starts, workers, device):
         yield decode({label: of.to(device, non_blocking=True) for label, of in codes.items()}, tasks)
 

@@ -3,6 +3,7 @@
     data/<domain>/index.json
     data/<domain>/<split>/<label>.npy      (images, H, W[, 3]) in Taskonomy's encoding (mult.data.labels)
 
+A data set in place has an index of its own kind there (``mult.data.index``), which ``open_split`` opens as well.
 `mult bench data` compares reading them with decoding PNG files.
 """
 
@@ -12,13 +13,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from mult.errors import UserError
-from mult.files import read_json, sha256, write_json
+from mult.files import intact, read_json, sha256, write_json
 
+INDEX_KIND = "index"  # `kind` in the index.json of a data set in place
 # Labels of a sample with their array type; the third axis of rgb and normal has three channels.
 LABELS: dict[str, type] = {
     "rgb": np.uint8,
@@ -99,6 +101,23 @@ class Split:
         return len(self.groups)
 
 
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index.json of a prepared domain or of a data set in place.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / "index.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: no prepared data here; run `dvc repro` on its prepare stage")
+    try:
+        index = read_json(path)
+        index["domain"], index["classes"], index["splits"].keys()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not a whole index; delete {folder} and run `dvc repro`") from None
+    return index
+
+
 def open_split(folder: Path | str, split: str) -> Split:
     """Open one split and check every file of it against the index.
 
@@ -106,20 +125,18 @@ def open_split(folder: Path | str, split: str) -> Split:
         UserError: no such folder or split, or a file that is missing, truncated or altered (it is named).
     """
     folder = Path(folder)
-    if not (folder / "index.json").is_file():
-        raise UserError(f"{folder}: no prepared data here; run `dvc repro` on its prepare stage")
-    try:
-        index = read_json(folder / "index.json")
-        index["splits"]  # an index of another making
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{folder}/index.json: not a whole index; delete {folder} and run `dvc repro`") from None
+    index = read_index(folder)
     if split not in index["splits"]:
         raise UserError(f"{folder}: no split {split!r}; it has {', '.join(index['splits'])}")
+    if index.get("kind") == INDEX_KIND:
+        from mult.data.lazy import open_index  # late: its readers give labels as this module lists them
+
+        return open_index(folder, index, split)
     entry = index["splits"][split]
     arrays = {}
     for label, facts in entry["files"].items():
         path = folder / split / f"{label}.npy"
-        if not path.is_file() or path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
+        if not intact(path, facts["sha256"], facts["bytes"]):
             raise UserError(
                 f"{path}: missing, truncated or altered (its digest is not the index's); "
                 f"delete {folder} and run `dvc repro`"
@@ -134,3 +151,12 @@ def open_split(folder: Path | str, split: str) -> Split:
         arrays=arrays,
         digest=sha256(folder / "index.json")[:12],
     )
+
+
+def splits_of(folder: Path | str) -> list[str]:
+    """The splits that a prepared domain has.
+
+    Raises:
+        UserError: as ``read_index``.
+    """
+    return list(read_index(Path(folder))["splits"])

@@ -31,6 +31,11 @@ class Errors:
         """The domains, shifted ones included, that a run was scored on, in order."""
         return list(dict.fromkeys(place for place, _ in self._means(run)))
 
+    def tasks(self, run: str, place: str) -> list[str]:
+        """The tasks that ``place`` has a valid pixel of."""
+        means = self._means(run)
+        return [task for task in TASKS if (place, task) in means and not np.isnan(means[place, task]).all()]
+
     def of(self, runs: Sequence[str], place: str, task: str) -> np.ndarray:
         """(runs, rooms) mean errors, rooms in sorted order; NaN for a room without a valid pixel."""
         return np.stack([self._means(run)[place, task] for run in runs])
@@ -56,15 +61,17 @@ def compare(errors: Errors, results: pd.DataFrame, variant: str, base: str, seed
     ``stats.crossed_test``), p_seeds (permutation of seeds on these rooms), p_rooms (permutation of rooms with these
     models), detectable (percent: the least effect that these seeds and rooms would find with 80 % power at p = 0.05),
     figure_gain, figure_least, figure_greatest (percent, of the main figure: mean and range of the seeds), seeds, rooms.
-    For all tasks, errors are taken in units of the base's mean error in each, so that tasks count the same.
+    For all tasks, errors are taken in units of the base's mean error in each, so that tasks count the same; all tasks
+    are those that the domain has.
     """
     of, over = ([f"mult-{name}-s{seed}" for seed in seeds] for name in (variant, base))
     figures = paired_gains(main_figures(results), f"mult-{variant}", f"mult-{base}")
     rows = []
     for place in errors.places(over[0]):
-        units = {task: float(np.nanmean(errors.of(over, place, task))) for task in TASKS}
+        tasks = errors.tasks(over[0], place)
+        units = {task: float(np.nanmean(errors.of(over, place, task))) for task in tasks}
         pairs = {ALL: tuple(errors.all_tasks(runs, place, units) for runs in (of, over))}
-        pairs |= {task: tuple(errors.of(runs, place, task) for runs in (of, over)) for task in TASKS}
+        pairs |= {task: tuple(errors.of(runs, place, task) for runs in (of, over)) for task in tasks}
         here = figures[figures["domain"] == place]
         for task, (a, b) in pairs.items():
             gains = here.groupby("seed")["gain"].mean() if task == ALL else here.loc[here["short"] == task, "gain"]

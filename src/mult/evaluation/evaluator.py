@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from mult.data.batches import read
-from mult.data.classes import class_map
+from mult.data.batches import tasks_of
+from mult.data.classes import class_map, comparable
+from mult.data.loader import batches_in_order
 from mult.data.store import Split, open_split
 from mult.evaluation.score import Score
 from mult.evaluation.shifts import NONE, SHIFTS, place
@@ -22,7 +23,7 @@ Predict = Callable[[Tensor], Mapping[str, Tensor]]  # (B, 3, H, W) in [0, 1] to 
 
 @dataclass(frozen=True)
 class DomainScores:
-    """What one domain says of a model: figures a task, and each image's error (NaN: no valid pixel).
+    """What one domain says of a model: figures a task that it has, and each image's error (NaN: no valid pixel).
 
     ``groups`` names each image's room or map: images of one are not independent of each other. ``confusion`` counts
     pixels, a row a true class and a column a predicted one, of the training domain's classes; None without semseg.
@@ -44,19 +45,35 @@ def evaluate(
     batch: int,
     device: torch.device,
     shifts: Mapping[str, float],
+    workers: int = 0,
 ) -> dict[str, DomainScores]:
     """Scores of ``model`` (described by ``config``, its model.json) on the test split of each of ``domains``.
 
-    The training domain is scored under each of ``shifts`` (strength by name) as well, as ``<domain>+<shift>``.
+    The training domain is scored under each of ``shifts`` (strength by name) as well, as ``<domain>+<shift>``. Domains
+    without labels for any of the model's tasks are left out. ``workers``: processes that read images ahead.
     """
     model.to(device).eval()
     places = [(domain, NONE) for domain in domains] + [(config["train_domain"], shift) for shift in shifts]
-    return {
-        place(domain, shift): score_split(
-            model, config, open_split(data / domain, "test"), batch, device, shift, shifts.get(shift, 0.0)
-        )
-        for domain, shift in places
-    }
+    scores = {}
+    for domain, shift in places:
+        split = open_split(data / domain, "test")
+        if scorable(config, split):
+            strength = shifts.get(shift, 0.0)
+            scores[place(domain, shift)] = score_split(
+                model, config, split, batch, device, shift, strength, workers=workers
+            )
+    return scores
+
+
+def scorable(config: Mapping[str, Any], split: Split) -> list[str]:
+    """The tasks of a model, described by its model.json, that ``split`` can score.
+
+    Semantic classes need a choice: a domain that has a single one of the training domain's in common says nothing.
+    """
+    known = tasks_of(split)
+    if not comparable(split.classes, config["classes"]):
+        known = [task for task in known if task != "semseg"]
+    return [task for task in config["tasks"] if task in known]
 
 
 @torch.no_grad()
@@ -69,15 +86,15 @@ def score_split(
     shift: str = NONE,
     strength: float = 0.0,
     images: int | None = None,
+    workers: int = 0,
 ) -> DomainScores:
     """Scores of what ``predict`` makes of ``split``, or of its first ``images``, under ``shift``."""
     images = len(split) if images is None else images
-    tasks, classes = config["tasks"], config["classes"]
+    tasks, classes = scorable(config, split), config["classes"]
     score = Score(tasks, len(classes), class_map(split.classes, classes))
-    for start in progress(
-        range(0, images, batch_size), f"{config['run']} on {place(split.domain, shift)}", unit="batch"
-    ):
-        batch = read(split, tasks, range(start, min(start + batch_size, images)))
+    batches = batches_in_order(split, tasks, batch_size, torch.device("cpu"), workers, images=images)
+    shown = f"{config['run']} on {place(split.domain, shift)}"
+    for batch in progress(batches, shown, total=-(-images // batch_size), unit="batch"):
         if shift != NONE:
             batch = replace(batch, rgb=SHIFTS[shift](batch.rgb, strength))
         predictions = {t: p.float() for t, p in predict(batch.rgb.to(device)).items()}

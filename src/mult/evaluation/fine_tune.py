@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mult.data.classes import class_map
 from mult.data.store import Split
+from mult.evaluation.evaluator import scorable
 from mult.params import Params
 from mult.training.trainer import Job, train
 
@@ -22,7 +23,8 @@ def few(split: Split, images: int, classes: list[str], picture: Callable[[Tensor
     """
     chosen = np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int)
     arrays = {label: np.asarray(array[chosen]) for label, array in split.arrays.items()}
-    arrays["segment_semantic"] = class_map(split.classes, classes)[arrays["segment_semantic"]]
+    if "segment_semantic" in arrays:
+        arrays["segment_semantic"] = class_map(split.classes, classes)[arrays["segment_semantic"]]
     if picture is not None:
         rgb = picture(torch.from_numpy(arrays["rgb"]).movedim(-1, 1) / 255)
         arrays["rgb"] = (rgb.movedim(1, -1) * 255).round().to(torch.uint8).numpy()
@@ -35,8 +37,9 @@ def fine_tune(
 ) -> tuple[nn.Module, float]:
     """A copy of ``model`` (its model.json is ``config``), trained on ``images``, and the seconds that this took.
 
-    As it was trained, but for the steps and learning rate of the scale's ``fine_tune``, no warm-up and fixed loss
-    weights; the last weights are taken, for there is nothing to choose by.
+    For those of its tasks that the images can score. As it was trained, but for the steps and learning rate of the
+    scale's ``fine_tune``, no warm-up and fixed loss weights; the last weights are taken, for there is nothing to choose
+    by.
     """
     scale = settings.scale
     training = scale.training.model_copy(
@@ -53,7 +56,7 @@ def fine_tune(
     )
     job = Job(
         data={"train": images},
-        losses={task: settings.losses[task] for task in config["tasks"]},
+        losses={task: settings.losses[task] for task in scorable(config, images)},
         classes=len(config["classes"]),
         settings=training,
         hardware=scale.hardware.model_copy(update={"processes": 1, "shard": False}),

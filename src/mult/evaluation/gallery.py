@@ -163,9 +163,10 @@ class Gallery:
         for guess in (predict(model, image[None])[0] for image in self.rgb):
             for task, codes in guess.items():
                 self.codes.setdefault(name, {}).setdefault(task, []).append(codes)
-        for task in found:
-            values = [None if pd.isna(value) else float(f"{value:.4g}") for value in found[task]]
-            self.errors.setdefault(name, {})[task] = values
+        for task in self.codes[name]:
+            values = found[task] if task in found else [None] * len(self.samples)  # the domain may lack it
+            rounded = [None if pd.isna(value) else float(f"{value:.4g}") for value in values]
+            self.errors.setdefault(name, {})[task] = rounded
 
     def add_attention(self, variant: str, model: MulT, sample: int) -> None:
         """Add the attention maps of ``model`` for the sample at ``sample``."""

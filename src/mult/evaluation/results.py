@@ -101,5 +101,6 @@ def _rows(folder: Path, scale: str) -> list[dict]:
         }
         for name, of in scores.items()
         for task in model["tasks"]
+        if task in of  # a domain may lack it
         for metric, value in of[task].items()
     ]

@@ -208,7 +208,7 @@ def cross_domain(results: pd.DataFrame, home: str) -> pd.DataFrame:
     gains = {name: of.groupby(["domain", "short"])["gain"].mean().to_dict() for name, of in gains.items()}
     table = []
     for domain in dict.fromkeys(rows["domain"]):
-        for task in TASKS:
+        for task in (task for task in TASKS if (domain, task) in best.index):
             row = {"domain": domain, "task": task, "metric": TASKS[task].metric}
             row |= {"trivial": best[(domain, task)], "single": means.get((f"single-{task}", domain, task), np.nan)}
             row |= {name: means.get((stem, domain, task), np.nan) for name, stem in models.items()}

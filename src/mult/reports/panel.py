@@ -10,8 +10,7 @@ from mult.data.batches import read
 from mult.data.classes import class_map
 from mult.data.store import Split
 from mult.evaluation.predictions import predict
-from mult.reports.sheet import GAP, PAPER, draw, framed, text
-from mult.tasks import TASKS
+from mult.reports.sheet import GAP, PAPER, draw, draw_label, framed, text
 
 
 def panel(
@@ -23,7 +22,7 @@ def panel(
     """
     tasks, mapping = config["tasks"], class_map(split.classes, config["classes"])
     chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
-    guesses = predict(model, read(split, tasks, chosen).rgb.to(device))
+    guesses = predict(model, read(split, [], chosen).rgb.to(device))
     rows = [
         row for image, guess in zip(chosen, guesses, strict=True) for row in _rows(split, int(image), guess, mapping)
     ]
@@ -33,8 +32,6 @@ def panel(
 
 
 def _rows(split: Split, image: int, guess: Mapping[str, np.ndarray], mapping: np.ndarray) -> list[np.ndarray]:
-    rgb, valid = np.asarray(split.arrays["rgb"][image]), split.arrays["mask_valid"][image] > 0
-    stored = {task: np.asarray(split.arrays[TASKS[task].name][image]) for task in guess}
-    labels = [draw(task, mapping[of] if task == "semseg" else of, valid) for task, of in stored.items()]
-    guesses = [draw(task, codes, np.ones_like(valid)) for task, codes in guess.items()]
-    return [framed([rgb, *labels]), framed([np.full_like(rgb, PAPER), *guesses])]
+    labels = [draw_label(split, image, column, mapping) for column in ("rgb", *guess)]
+    guesses = [draw(task, codes, np.ones(codes.shape[:2], bool)) for task, codes in guess.items()]
+    return [framed(labels), framed([np.full_like(labels[0], PAPER), *guesses])]

@@ -4,20 +4,16 @@ import numpy as np
 
 from mult.data.classes import class_map
 from mult.evaluation.gallery import Gallery
-from mult.reports.sheet import draw
-from mult.tasks import TASKS
+from mult.reports.sheet import draw, draw_label
 
 
 def pictures(gallery: Gallery) -> dict[str, np.ndarray]:
     """``rgb``, ``label/<task>`` and ``<model>/<task>``, each uint8 (n, H, W, 3)."""
-    arrays, images = gallery.split.arrays, [sample.image for sample in gallery.samples]
-    valid = [arrays["mask_valid"][image] > 0 for image in images]
-    drawn = {"rgb": np.stack([arrays["rgb"][image] for image in images])}
+    split, images = gallery.split, [sample.image for sample in gallery.samples]
+    classes = class_map(split.classes, gallery.classes)  # the models' colours; what has no counterpart is grey
+    drawn = {"rgb": np.stack([draw_label(split, image, "rgb") for image in images])}
     for task in gallery.tasks:
-        labels = [np.asarray(arrays[TASKS[task].name][image]) for image in images]
-        if task == "semseg":  # in the colours of the models' classes; what has no counterpart there is grey
-            labels = [class_map(gallery.split.classes, gallery.classes)[of] for of in labels]
-        drawn[f"label/{task}"] = np.stack([draw(task, of, known) for of, known in zip(labels, valid, strict=True)])
+        drawn[f"label/{task}"] = np.stack([draw_label(split, image, task, classes) for image in images])
     for name, by_task in gallery.codes.items():
         for task, codes in by_task.items():
             drawn[f"{name}/{task}"] = np.stack([draw(task, of, np.ones(of.shape[:2], bool)) for of in codes])

@@ -31,7 +31,7 @@ def contact_sheet(split: Split, images: int = 24, across: int = 2, of: int | Non
         raise UserError(f"--images: {images} is below 1")
     chosen = np.unique(np.linspace(0, len(split) - 1, min(images, len(split))).round().astype(int))
     across = min(across, len(chosen))
-    rows = [_row({label: array[i] for label, array in split.arrays.items()}) for i in chosen]
+    rows = [framed([draw_label(split, int(i), column) for column in COLUMNS]) for i in chosen]
     blank = np.full_like(rows[0], PAPER)
     lines = -(-len(rows) // across)
     rows += [blank] * (lines * across - len(rows))
@@ -87,18 +87,24 @@ def draw(label: str, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return values
 
 
+def draw_label(split: Split, image: int, column: str, classes: np.ndarray | None = None) -> np.ndarray:
+    """uint8 (H, W, 3): what ``split`` has of one of ``COLUMNS`` for an image; all unknown where it has nothing.
+
+    ``classes`` (256,): other ids for the semantic classes.
+    """
+    shape, label = split.arrays["rgb"].shape[1:], _STORED[column]
+    if label not in split.arrays:
+        return np.full(shape, UNKNOWN, np.uint8)
+    values = np.asarray(split.arrays[label][image])
+    masked = "mask_valid" in split.arrays
+    valid = np.asarray(split.arrays["mask_valid"][image]) > 0 if masked else np.ones(shape[:2], bool)
+    return draw(column, values if classes is None or column != "semseg" else classes[values], valid)
+
+
 _STORED = {
     "rgb": "rgb", "semseg": "segment_semantic", "depth": "depth_zbuffer", "normal": "normal", "reshading": "reshading",
     "keypoints": "keypoints2d", "edges": "edge_texture", "valid": "mask_valid",
 }  # fmt: skip
-
-
-def _row(sample: dict[str, np.ndarray]) -> np.ndarray:
-    rgb = np.asarray(sample["rgb"])
-    valid = np.asarray(sample["mask_valid"]) > 0 if "mask_valid" in sample else np.ones(rgb.shape[:2], bool)
-    unknown = np.full_like(rgb, UNKNOWN)
-    stored = [(name, sample.get(_STORED[name])) for name in COLUMNS]
-    return framed([unknown if values is None else draw(name, np.asarray(values), valid) for name, values in stored])
 
 
 def framed(cells: Sequence[np.ndarray]) -> np.ndarray:

@@ -55,6 +55,7 @@ def write_taskonomy(
     buildings: dict[str, str],
     views: Iterable[str] = ("point_0_view_1", "point_2_view_0", "point_10_view_3"),
     kinds: Iterable[str] = KINDS,
+    size: int = 12,
 ) -> Path:
     """``buildings``: name -> split, which is in the paths of the layout ``splits`` only."""
     for building, split in buildings.items():
@@ -62,7 +63,7 @@ def write_taskonomy(
             place = {"building": building, "split": split, "view": view}
             for kind in kinds:
                 end = f"_domain_{kind.replace('segment_semantic', 'segmentsemantic')}.png"
-                write_png(root / PATHS[layout].format(kind=kind, end=end, **place), values_of(kind, building, view))
+                write_png(root / PATHS[layout].format(kind=kind, end=end, **place), values_of(kind, building, view, size))
             end = f"_domain_{'fixatedpose' if view == 'point_2_view_0' else 'point_info'}.json"
             path = root / PATHS[layout].removesuffix(".png").format(kind="point_info", end=end, **place)
             path = path if path.suffix else path.with_name(path.name + ".json")

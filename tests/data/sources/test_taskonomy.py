@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mult.data import labels
-from mult.data.encoding import NO_DEPTH, NO_NORMAL
+from mult.data.encoding import NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.sources import open_source
 from mult.data.sources.picture import read_picture
 from mult.data.sources.taskonomy import CLASSES, LAYOUTS, LEFT_OUT, MEAN_FOV, PARTITIONS, built_in, read_partition
@@ -192,7 +192,7 @@ def test_a_label_that_one_view_lacks_is_unknown_everywhere(buildings):
     source = open_source("taskonomy", buildings)
     first, lacking, last = source.views("val", "darden")
     assert set(lacking.files) == {"rgb"}
-    unknown = {"depth_zbuffer": NO_DEPTH, "normal": NO_NORMAL, "reshading": labels.NO_SHADE}
+    unknown = {"depth_zbuffer": NO_DEPTH, "normal": NO_NORMAL, "reshading": NO_SHADE}
     for label in source.labels:
         values = source.read(lacking, label)
         assert (values.shape, values.dtype) == (source.read(first, label).shape, source.read(last, label).dtype)
@@ -221,7 +221,7 @@ def test_what_no_view_has_is_computed(tmp_path):
     np.testing.assert_array_equal(made["normal"], labels.encode_normal(normal))
     np.testing.assert_array_equal(made["edge_texture"], labels.texture_maps(rgb)["edge_texture"])
     np.testing.assert_array_equal(made["keypoints2d"], labels.texture_maps(rgb)["keypoints2d"])
-    assert made["reshading"][40, 40] > labels.NO_SHADE
+    assert made["reshading"][40, 40] > NO_SHADE
     with pytest.raises(UserError, match="has no segment_semantic and nothing to compute it from") as error:
         source.read(view, "segment_semantic")
     one_line(error)

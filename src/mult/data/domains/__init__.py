@@ -25,9 +25,7 @@ def embedded(name: str) -> Domain:
         UserError: no domain of this name can render itself.
     """
     if name not in EMBEDDED:
-        raise UserError(
-            f"domain {name!r}: there is no renderer and no reader for it yet; there are {', '.join(EMBEDDED)}"
-        )
+        raise UserError(f"domain {name!r}: it does not render itself; those that do are {', '.join(EMBEDDED)}")
     if name == "doom":
         from mult.data.domains import doom
 

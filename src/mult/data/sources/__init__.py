@@ -7,8 +7,9 @@
 from importlib import import_module
 from pathlib import Path
 
-from mult.data.sources.prepared import Prepared, read_index
+from mult.data.sources.prepared import Prepared
 from mult.data.sources.source import Source, View
+from mult.data.store import read_index
 from mult.errors import UserError
 
 __all__ = ["SOURCES", "Source", "View", "open_data", "open_source"]

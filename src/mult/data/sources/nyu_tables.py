@@ -2,8 +2,7 @@
 
 nyu_split.csv    runs of frames, from 1 to 1449, of the official split (splits.mat): 795 train, 654 test
 nyu_labels.csv   the 894 labels of the file of labelled frames, and which of the 40 classes each belongs to
-nyu_classes.csv  the 40 classes, the class among 13 of each, and its name among Taskonomy's classes; none where a region
-                 of the class may hold a thing that Taskonomy names otherwise, as a bottle among the otherprops
+nyu_classes.csv  the 40 classes, and the class among 13 of each; their counterparts elsewhere: mult.data.classes
 """
 
 import csv

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mult.data.sources.source import SPLITS, Source, View
-from mult.data.store import open_split
-from mult.errors import UserError
-from mult.files import read_json
+from mult.data.store import open_split, read_index
 
 
 class Prepared(Source):
@@ -50,20 +47,3 @@ class Prepared(Source):
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_arrays": {}}  # a memory map would be sent as the whole array
-
-
-def read_index(folder: Path) -> dict[str, Any]:
-    """The index.json of a prepared domain or of a data set in place.
-
-    Raises:
-        UserError: there is none, or it is damaged.
-    """
-    path = folder / "index.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: no prepared data here; run `dvc repro` on its prepare stage")
-    try:
-        index = read_json(path)
-        index["domain"], index["splits"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not a whole index; delete {folder} and run `dvc repro`") from None
-    return index

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mult.data import labels
-from mult.data.encoding import NO_DEPTH, NO_NORMAL
+from mult.data.encoding import NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.store import LABELS
 from mult.errors import UserError
 
@@ -25,7 +25,7 @@ DERIVED = {
     "keypoints2d": ("rgb",),
     "edge_texture": ("rgb",),
 }
-UNKNOWN = {"depth_zbuffer": NO_DEPTH, "normal": NO_NORMAL, "reshading": labels.NO_SHADE}  # the others: 0
+UNKNOWN = {"depth_zbuffer": NO_DEPTH, "normal": NO_NORMAL, "reshading": NO_SHADE}  # the others: 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mult import params, stage
 from mult.data import index
+from mult.data.damage import FOLDER as DAMAGED
 from mult.data.prepare import prepare
 from mult.data.sources import open_source
 from mult.errors import UserError
@@ -24,7 +25,8 @@ def main(domain: str) -> None:
         source = open_source(domain, settings.root, settings.split)
         most = {split: n for split in ("train", "val", "test") if (n := getattr(settings, split)) is not None}
         with stage.working("indexing"):
-            counts = index.build(source, folder, scale.image_size, most=most)
+            counts = index.build(source, folder, scale.image_size, most=most, damaged=settings.damaged)
+        (DAMAGED / f"{domain}.csv").unlink(missing_ok=True)
         found = ", ".join(f"{images} {split}" for split, images in counts.items())
         print(f"{domain}: {found}, read in place; {clock.seconds():.0f} s")
         return

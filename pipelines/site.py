@@ -13,5 +13,5 @@ from mult.reports.figures.descriptions import describe
 def main() -> None:
     scale = params.load().scale
     facts = tables.facts(scale) | {"seeds": len(scale.seeds.six), "domain": scale.train_domain}
-    report = site.read(Path("reports"), Path("gallery"), describe)
+    report = site.read(Path("reports"), Path("gallery"), describe, scale.domains)
     print(site.write(Path("reports/index.html"), report, facts))

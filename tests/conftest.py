@@ -14,7 +14,14 @@ hypothesis.settings.load_profile("beside others")
 torch.set_num_threads(1)  # models of tests are tiny: a second thread waits more than it works
 
 ROOT = Path(__file__).parents[1]
-LONG = ("test_pipeline.py", "test_cluster.py", "test_interruptions.py", "test_distributed.py", "test_overfit.py")
+LONG = (
+    "test_pipeline.py",
+    "test_data_sets.py",
+    "test_cluster.py",
+    "test_interruptions.py",
+    "test_distributed.py",
+    "test_overfit.py",
+)
 CLASSES = ("void", "wall", "floor", "chair")
 
 

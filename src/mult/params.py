@@ -269,7 +269,7 @@ class RealDomain(Section):
     """A data set that the user has: ``root`` is its folder, ``split`` its partition, such as ``fullplus``, or a .csv.
 
     ``train``, ``val`` and ``test``: how many images of each to use at most (mult.data.index.build); all where none is
-    said.
+    said. ``damaged``: of how many views files may turn out to be damaged before that is an error.
     """
 
     root: str
@@ -277,6 +277,7 @@ class RealDomain(Section):
     train: PositiveInt | None = None
     val: PositiveInt | None = None
     test: PositiveInt | None = None
+    damaged: Annotated[int, Field(ge=0)] = 100
 
 
 def _kind(domain: Any) -> str:

@@ -50,6 +50,20 @@ def test_an_effect_is_found_where_it_is_and_nowhere_else(study):
     assert table.loc[("home", ALL), "gain"] == pytest.approx(10 / 6, abs=1.5)
 
 
+def test_a_domain_has_rows_of_the_tasks_that_it_has_alone(study):
+    errors, results = study
+    for path in errors.folder.glob("*/errors.csv"):
+        frame = pd.read_csv(path)
+        away = frame["domain"] == "away"
+        frame.loc[away & (frame["task"] == "edges"), "error"] = np.nan  # not a valid pixel in the whole split
+        frame[~(away & (frame["task"] == "semseg"))].to_csv(path, index=False)
+    table = ablation(errors, results, QUESTION, SEEDS, "home")
+    by_domain = table.groupby("domain")["task"].agg(set)
+    assert by_domain["home"] == {*TASKS, ALL}
+    assert by_domain["away"] == {*TASKS, ALL} - {"semseg", "edges"}
+    assert table["gain"].notna().all()
+
+
 def test_numbers_are_those_of_rooms_not_of_images(study):
     errors, results = study
     row = ablation(errors, results, QUESTION, SEEDS, "home").set_index(["domain", "task"]).loc[("home", "normal")]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,3 +103,18 @@ def test_a_panel_has_two_rows_an_image(gallery):
     picture = panel(model, config, made.split, torch.device("cpu"), images=2)
     assert picture.dtype == np.uint8
     assert picture.shape[0] > 4 * 128
+
+
+def test_one_task_models_come_one_after_the_other_and_a_domain_may_lack_a_task(domain):
+    split = open_split(domain, "test")
+    bare = replace(split, arrays={k: v for k, v in split.arrays.items() if k not in ("segment_semantic", "mask_valid")})
+    errors = errors_of({task: [0.1, 0.3, 0.2, 0.4] for task in TASKS if task != "semseg"})
+    made = Gallery(bare, choose(errors, 2), list(TASKS), CLASSES, torch.device("cpu"))
+    for task in TASKS:
+        made.add("single", make([task]), errors[errors["task"] == task])
+    assert made.errors["single"]["depth"] == [0.2, 0.4]
+    assert made.errors["single"]["semseg"] == [None, None]
+    drawn = pictures(made)
+    assert set(np.unique(drawn["label/semseg"])) == {60}  # grey
+    assert len(np.unique(drawn["label/depth"])) > 2
+    assert drawn["single/semseg"].shape == drawn["label/semseg"].shape

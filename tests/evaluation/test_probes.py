@@ -1,5 +1,7 @@
 """Probes of models with large random weights, untrained: what each must change and what it must not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from mult.data.store import open_split
 from mult.errors import UserError
-from mult.evaluation.evaluator import evaluate
+from mult.evaluation.evaluator import evaluate, scorable, score_split
 from mult.evaluation.probes import (
     UNPROBED,
     Probe,
@@ -199,6 +201,19 @@ def small(attention: str, **options) -> MulT:
     channels = outputs(TASKS, len(CLASSES))
     model.decoders.heads["semseg"] = torch.nn.Linear(model.decoders.heads["semseg"].in_features, channels["semseg"])
     return spread(model)
+
+
+def test_what_a_domain_cannot_score_is_left_out(domain):
+    split, config = open_split(domain, "test"), CONFIG | {"train_domain": domain.name}
+    assert scorable(config, split) == list(TASKS)
+    assert scorable({**config, "tasks": ["edges", "depth"]}, split) == ["edges", "depth"]
+    arrays = {label: split.arrays[label] for label in ("rgb", "depth_zbuffer", "segment_semantic")}
+    assert scorable(config, replace(split, arrays=arrays)) == ["semseg", "depth"]
+    strange = replace(split, arrays=arrays, classes=("void", "wall", "flying saucer", "lightsaber"))
+    assert scorable(config, strange) == ["depth"]
+    scores = score_split(small("shared"), config, strange, 2, torch.device("cpu"))
+    assert list(scores.figures) == list(scores.errors) == ["depth"]
+    assert scores.confusion is None
 
 
 def test_unprobed_scores_are_the_evaluation_s(domain):

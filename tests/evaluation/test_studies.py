@@ -141,6 +141,13 @@ def test_cross_domain_table(results):
     assert pd.isna(table.loc[("away", "depth"), "self gain"]), "no one-task model was scored there"
 
 
+def test_a_domain_without_a_task_has_no_row_of_it(results):
+    lacking = results[~((results["domain"] == "away") & (results["task"] == TASKS["semseg"].name))]
+    table = cross_domain(lacking, "home")
+    assert set(table.loc[table["domain"] == "home", "task"]) == set(TASKS)
+    assert set(table.loc[table["domain"] == "away", "task"]) == set(TASKS) - {"semseg"}
+
+
 def probed(run, changes):
     """Rows of a probes.csv: ``changes`` of each probe a task, in percent; the model as it is scores 2."""
     return pd.DataFrame(

@@ -22,6 +22,18 @@ def page(folder):
     return site.page(site.read(folder / "reports", folder / "gallery", describe), FACTS)
 
 
+def test_what_another_scale_has_left_is_not_shown(parts):
+    (parts / "reports/figures/qualitative-doom.svg").write_text("<svg></svg>")
+    of = lambda *domains: site.read(parts / "reports", parts / "gallery", describe, domains)  # noqa: E731
+    every = site.read(parts / "reports", parts / "gallery", describe)
+    names = {figure.name for figure in every.figures}
+    assert {name for name in names if name.endswith("-doom")}
+    one = of("rooms-home")
+    assert {figure.name for figure in one.figures} == {name for name in names if not name.endswith("-doom")}
+    assert [album.facts["domain"] for album in one.albums] == ["rooms-home"]
+    assert {figure.name for figure in of().figures} == {name for name in names if "-" not in name}
+
+
 @pytest.fixture
 def parts(tmp_path):
     write_reports(tmp_path / "reports")

@@ -1,9 +1,13 @@
+import re
+
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mult.baselines.cnn import CNN
 from mult.data import loader
+from mult.data.batches import order_of_step, read
 from mult.data.store import open_split
 from mult.errors import UserError
 from mult.params import Augment, Hardware, Loss, Training
@@ -146,11 +150,20 @@ def test_averaged_weights_are_validated_and_kept(data):
     assert moves[0] > moves[1] > moves[2] > 0
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data):
-    model = make(["edges"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_its_batch(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make(["depth", "edges"])
     torch.nn.init.constant_(model.decoders.heads["edges"].bias, float("nan"))
-    with pytest.raises(UserError, match=r"at step 0: the loss is nan; lower training\.lr"):
-        train(model, job(data, "edges"), CPU)
+    said = r"train: at step 0: the loss of edges is nan; lower training\.lr, or look at the batch, which is in (.*)$"
+    with pytest.raises(UserError, match=said) as stopped:
+        train(model, job(data, "depth", "edges"), CPU)
+    kept = load_file(re.search(said, str(stopped.value))[1])
+    images = order_of_step(len(data["train"]), 4, 0, 0)
+    assert kept["images"].tolist() == images.tolist()
+    stored = read(data["train"], ["depth", "edges"], images)
+    assert kept["target/edges"].shape == stored.targets["edges"].shape
+    assert kept["mask/depth"].sum() == stored.masks["depth"].sum()
+    torch.testing.assert_close(kept["rgb"].sum((1, 2, 3)), stored.rgb.sum((1, 2, 3)))  # perhaps mirrored
 
 
 @pytest.mark.parametrize("balancing", ["fixed", "gradnorm"])

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mult.data.damage import Damage
 from mult.data.encoding import NO_DEPTH
 from mult.data.fit import square, square_fov
 from mult.data.index import view_of
 from mult.data.sources import Source, View, open_source
 from mult.data.sources.prepared import Prepared
-from mult.data.sources.source import SPLITS
+from mult.data.sources.source import SPLITS, UNKNOWN
 from mult.data.store import LABELS, Split
 from mult.data.survey import spread, survey
 from mult.errors import UserError
@@ -60,8 +61,11 @@ class LazyLabel:
 class Pictures:
     """Squares of ``size`` pixels of the views that ``view`` gives by number, of which there are ``count``."""
 
-    def __init__(self, source: Source, view: Callable[[int], View], count: int, size: int):
-        self.source, self.view, self.count, self.size = source, view, count, size
+    def __init__(
+        self, source: Source, view: Callable[[int], View], count: int, size: int, damage: Damage | None = None
+    ):
+        """``damage``: passes over damaged files; a label of one is unknown. None: such a file is an error."""
+        self.source, self.view, self.count, self.size, self.damage = source, view, count, size, damage
         self._seen: OrderedDict[tuple[int, str], np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -71,18 +75,29 @@ class Pictures:
         """Label ``label`` of image ``image``, (size, size[, 3]).
 
         Raises:
-            UserError: as ``Source.read``.
+            UserError: as ``Source.read``; or more files are damaged than may be.
         """
         if label == "mask_valid" and label not in self.source.own:  # as the depth that is picked for each pixel
             known = self.read(image, "depth_zbuffer") != NO_DEPTH
             return np.where(known, np.uint8(255), np.uint8(0))
         if (image, label) not in self._seen:
-            values = square(self.source.read(self.view(image), label), label, self.size)
+            values = self._read(self.view(image), label)
             values.setflags(write=False)  # it is given again
             self._seen[image, label] = values
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
         return self._seen[image, label]
+
+    def _read(self, view: View, label: str) -> np.ndarray:
+        if self.damage is None:
+            return square(self.source.read(view, label), label, self.size)
+        try:  # the picture first, as batches do: without it there is nothing that a label could be of
+            if not self.damage.blind(view):
+                return square(self.source.read(view, label), label, self.size)
+        except UserError as fault:
+            self.damage.note(view, label, fault)
+        channels = (3,) if label in ("rgb", "normal") else ()
+        return np.full((self.size, self.size, *channels), UNKNOWN.get(label, 0), LABELS[label])
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_seen": OrderedDict()}  # a worker process has enough of its own
@@ -131,7 +146,8 @@ def open_index(folder: Path, index: Mapping, split: str) -> Split:
     names, lengths = zip(*splits[split]["groups"], strict=True)
     rows = Rows(folder / "views.arrow", sum(len(splits[name]["groups"]) for name in before), lengths)
     fovs = np.concatenate([rows.batch(number)["fov"].to_numpy() for number in range(len(lengths))])
-    pictures = Pictures(source, rows, splits[split]["images"], index["image_size"])
+    damage = Damage(index["domain"], index["damaged"])
+    pictures = Pictures(source, rows, splits[split]["images"], index["image_size"], damage)
     groups = tuple(name for name, length in zip(names, lengths, strict=True) for _ in range(length))
     return _split(pictures, split, groups, fovs, sha256(folder / "index.json")[:12])
 

@@ -54,7 +54,7 @@ class TrainingBatches:
         each = settings.batch_size // processes
         self.mine = slice(rank * each, (rank + 1) * each)
         self.waited = 0.0
-        self._loader = _loader(_Reader(split, self.reads, self._indices), self.numbers, workers, device)
+        self._loader = _loader(_Reader(split, self.reads, self.indices), self.numbers, workers, device)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         """Step numbers and batches."""
@@ -66,7 +66,8 @@ class TrainingBatches:
             moved = {label: of.to(self.device, non_blocking=True) for label, of in of_step.items()}
             yield step, augment(decode(moved, self.reads), self._draws(step), moved["fov"]).only(self.tasks)
 
-    def _indices(self, step: int) -> np.ndarray:
+    def indices(self, step: int) -> np.ndarray:
+        """Numbers of the images of this process's share of step ``step``."""
         return order_of_step(self.images, self.settings.batch_size, step, self.seed)[self.mine]
 
     def _draws(self, step: int) -> Draws:

@@ -160,10 +160,9 @@ class Gallery:
         """
         model.to(self.device).eval()
         found = errors.pivot(index="image", columns="task", values="error").reindex([s.image for s in self.samples])
-        for guess in (predict(model, image[None])[0] for image in self.rgb):
-            for task, codes in guess.items():
-                self.codes.setdefault(name, {}).setdefault(task, []).append(codes)
-        for task in self.codes[name]:
+        guesses = [predict(model, image[None])[0] for image in self.rgb]
+        for task in guesses[0]:
+            self.codes.setdefault(name, {})[task] = [guess[task] for guess in guesses]
             values = found[task] if task in found else [None] * len(self.samples)  # the domain may lack it
             rounded = [None if pd.isna(value) else float(f"{value:.4g}") for value in values]
             self.errors.setdefault(name, {})[task] = rounded

@@ -6,7 +6,7 @@ The same inputs give the same bytes. The page's own parts are the files of the f
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,20 +50,26 @@ class Report:
     runs: Mapping[str, str]
 
 
-def read(reports: Path, galleries: Path, describe: Callable[[str], Description]) -> Report:
+def read(
+    reports: Path, galleries: Path, describe: Callable[[str], Description], domains: Collection[str] | None = None
+) -> Report:
     """Whatever there is: tables/*.json, figures/*.svg and results.csv of ``reports``, and the folders of ``galleries``.
 
     Args:
         describe: texts of a figure by its name.
+        domains: whose figures and galleries to take; what a run at another scale has left of others is passed over.
+            None: all.
 
     Raises:
         UserError: a file is damaged. A missing one is left out.
     """
     tables = [reports / "tables" / f"{name}.json" for name in style.SECTIONS]
+    wanted = lambda domain: domains is None or domain in domains  # noqa: E731
+    figures = [path for path in (reports / "figures").glob("*.svg") if wanted(_domain_of(path)) or not _domain_of(path)]
     return Report(
         [load(path, Table) for path in tables if path.exists()],
-        [_figure(path, describe(path.stem)) for path in sorted((reports / "figures").glob("*.svg"), key=_figure_order)],
-        _albums(path.parent for path in sorted(galleries.glob("*/gallery.json"))),
+        [_figure(path, describe(path.stem)) for path in sorted(figures, key=_figure_order)],
+        _albums(path.parent for path in sorted(galleries.glob("*/gallery.json")) if wanted(path.parent.name)),
         _run_ids(reports / "results.csv"),
     )
 
@@ -149,8 +155,13 @@ def _run_ids(path: Path) -> dict[str, str]:
 
 
 def _figure_order(path: Path) -> tuple[bool, str]:
-    """Those of single domains, ``<name>-<domain>``, come last."""
-    return "-" in path.stem, path.stem
+    """Those of single domains come last."""
+    return bool(_domain_of(path)), path.stem
+
+
+def _domain_of(figure: Path) -> str:
+    """``<name>-<domain>.svg``; "" for a figure of all domains."""
+    return figure.stem.partition("-")[2]
 
 
 def _runs_of(table: Table) -> set[str]:

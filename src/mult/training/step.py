@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +80,7 @@ class Step:
             try:
                 losses = self._gradients(batch, step, seed)
                 if self.device.type == "cpu" or step % CHECKED_EVERY == 0:
-                    check_finite(losses)
+                    check_finite(self.tasks, losses)
                 if self.settings.clip_norm:
                     nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
                 self.optimiser.step()  # the first one takes memory as well, before it changes a weight
@@ -244,10 +245,11 @@ def fewer(part: int, images: int, can: bool = True) -> int:
     return (part + 1) // 2
 
 
-def check_finite(losses: Tensor) -> None:
+def check_finite(tasks: Sequence[str], losses: Tensor) -> None:
     """Raises: FloatingPointError: one is not."""
     if not torch.isfinite(losses).all():
-        raise FloatingPointError(f"the loss is {losses.sum().item()}")
+        wrong = [f"{task} is {loss}" for task, loss in zip(tasks, losses.tolist(), strict=True) if not isfinite(loss)]
+        raise FloatingPointError(f"the loss of {', of '.join(wrong)}")
 
 
 def autocast(device: torch.device, settings: params.Training) -> torch.autocast:

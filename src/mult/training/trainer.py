@@ -28,6 +28,7 @@ from mult.training.schedule import factor
 from mult.training.scores import Scores
 from mult.training.state import History, Metrics, State
 from mult.training.step import Step, autocast, full
+from mult.training.stopped import keep_batch
 
 AGREED_EVERY = 10  # steps
 
@@ -82,7 +83,7 @@ def train(
     ``start`` is the state that one of them held. With several processes each of them calls this.
 
     Raises:
-        UserError: settings that do not go together, a loss that is not finite.
+        UserError: settings that do not go together; a loss that is not finite, whose batch is kept.
         Paused: time is up (``MULT_UNTIL``) and a checkpoint has been written.
     """
     settings, hardware, tasks = job.settings, job.hardware, list(job.losses)
@@ -120,7 +121,10 @@ def train(
                 state.history.rows.append({"step": state.step} | row)
                 log(row | _machine(state, settings, step, batches.waited / clock.seconds()), state.step)
         except FloatingPointError as error:
-            raise UserError(f"{job.label}: at step {number}: {error}; lower training.lr") from None
+            kept = keep_batch(batch, batches.indices(number), job.label, number, world.rank)
+            raise UserError(
+                f"{job.label}: at step {number}: {error}; lower training.lr, or look at the batch, which is in {kept}"
+            ) from None
         if settings.patience and state.misses >= settings.patience:
             break
         if checkpoints is not None and state.step < settings.steps and _is_due(checkpoints, state.step, world):

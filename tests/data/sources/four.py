@@ -9,8 +9,8 @@ from tests.data.sources.miniature import write_taskonomy
 # Buildings of Taskonomy's partition fullplus and scenes of Omnidata's split of Replica.
 BUILDINGS = {
     "train": ("adairsville", "airport", "albertville"),
-    "val": ("benevolence", "beechwood"),
-    "test": ("allensville", "coffeen"),
+    "val": ("almota", "artois"),
+    "test": ("akiak", "aldine"),
 }
 SCENES = {"train": ("hotel_0", "room_0"), "val": ("office_0",), "test": ("room_1", "office_2")}
 

@@ -63,7 +63,9 @@ def write_taskonomy(
             place = {"building": building, "split": split, "view": view}
             for kind in kinds:
                 end = f"_domain_{kind.replace('segment_semantic', 'segmentsemantic')}.png"
-                write_png(root / PATHS[layout].format(kind=kind, end=end, **place), values_of(kind, building, view, size))
+                write_png(
+                    root / PATHS[layout].format(kind=kind, end=end, **place), values_of(kind, building, view, size)
+                )
             end = f"_domain_{'fixatedpose' if view == 'point_2_view_0' else 'point_info'}.json"
             path = root / PATHS[layout].removesuffix(".png").format(kind="point_info", end=end, **place)
             path = path if path.suffix else path.with_name(path.name + ".json")

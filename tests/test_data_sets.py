@@ -1,0 +1,116 @@
+"""The whole pipeline on the paper's four data sets in miniature, each in the layout in which it is handed out."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from mult.data.store import open_split
+from mult.evaluation.results import load_results
+from mult.files import read_json
+from mult.params import load
+from mult.tasks import TASKS
+from tests.data.sources.four import BUILDINGS, write_four
+from tests.project import Project, copy_project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    roots = write_four(folder / "sets")
+    project = copy_project(folder / "mult")
+    domains = "\n".join(f"      {name}: {{root: {root}}}" for name, root in roots.items())
+    limited = domains.replace("taskonomy}", "taskonomy, split: fullplus, train: 16, test: 10}")
+    edit_scale(
+        project,
+        "smoke",
+        r"    train_domain:.*?(?=    shifts:)",
+        f"    train_domain: taskonomy\n    domains:\n{limited}\n",
+    )
+    # Fewer runs: what is asked here is of the domains.
+    edit_scale(project, "smoke", r"six: \[0, 1\]", "six: [0]")
+    edit_scale(project, "smoke", r"balancings: \[.*?\]", "balancings: []")
+    edit_scale(project, "smoke", r"(?<=      runs:\n).*?(?=    training:)", "        cnn-six-s0: cnn\n")
+    for name, root in roots.items():
+        edit_scale(project, "paper", f"/data/{name}", str(root))
+    project.commit()
+    return project
+
+
+def edit_scale(project: Project, scale: str, pattern: str, new: str) -> None:
+    """Replace what matches ``pattern`` first in a scale's part of params.yaml."""
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    start = text.index(f"  {scale}: &{scale}")
+    found = re.compile(pattern, re.DOTALL).search(text, start)
+    assert found, pattern
+    path.write_text(text[: found.start()] + new + text[found.end() :])
+
+
+def test_they_are_trained_on_and_scored_with_the_tasks_that_each_has(project):
+    project.run("mult", "repro", "--scale", "smoke")
+    results = load_results(project.folder / "reports/results.csv")
+    tasks = results.groupby("domain")["task"].agg(set)
+    every = {task.name for task in TASKS.values()}
+    assert tasks["taskonomy"] == tasks["nyuv2"] == every
+    assert tasks["replica"] == tasks["cocodoom"] == every - {"segment_semantic"}, "no classes; none in common"
+    images = results.groupby("domain")["n_images"].agg(set)
+    assert images.to_dict() == {"taskonomy": {10}, "replica": {12}, "nyuv2": {2}, "cocodoom": {2}}
+    assert set(results.loc[results["run"] == "mult-shared-s0", "train_images"]) == {16}, "of three buildings' 18"
+    split = open_split(project.folder / "data/taskonomy", "test")
+    assert set(split.groups) == set(BUILDINGS["test"])
+    assert not list((project.folder / "data").rglob("*.npy")), "pictures are read in place"
+
+
+def test_the_reports_have_the_same(project):
+    reports = project.folder / "reports"
+    table = pd.read_csv(reports / "tables/cross_domain.csv")
+    assert set(table.loc[table["domain"] == "replica", "task"]) == set(TASKS) - {"semseg"}
+    assert table.loc[table["domain"] == "nyuv2", "shared"].notna().all()
+    page = (reports / "index.html").read_text()
+    assert "qualitative-nyuv2" in page
+    assert "rooms-home" not in page, "what another scale has left"
+    for domain in ("taskonomy", "replica", "nyuv2", "cocodoom"):
+        assert (reports / f"figures/domains-{domain}.jpg").stat().st_size > 10_000
+        assert read_json(project.folder / f"gallery/{domain}/gallery.json")["samples"]
+    assert "everything is up to date" in project.repro()
+
+
+def test_at_paper_scale_dvc_would_train_on_them(project):
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(re.sub(r"scale: \*\w+\n*$", "scale: *paper\n", text))
+    plan = project.run("dvc", "repro", "--dry")
+    for command in ("prepare taskonomy", "prepare cocodoom", "train mult-shared-s0", "evaluate mult-shared-s0", "site"):
+        assert f"exec python -m pipelines {command}" in plan
+    assert load(project.folder / "params.yaml").scale.train_domain == "taskonomy"
+    for domain in ("taskonomy", "replica", "nyuv2", "cocodoom"):
+        assert "read in place" in project.run("pipelines", "prepare", domain)
+
+
+def test_a_data_set_without_val_keeps_its_last_weights(project):
+    edit_scale(project, "smoke", "train_domain: taskonomy", "train_domain: nyuv2")
+    edit_scale(project, "smoke", "batch_size: 4", "batch_size: 2")
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(re.sub(r"scale: \*\w+\n*$", "scale: *smoke\n", text))
+    project.run("pipelines", "prepare", "nyuv2")
+    told = project.run("pipelines", "train", "mult-shared-s0")
+    assert "no val split to choose weights by; mult-shared-s0 keeps those of its last step" in told
+    assert read_json(project.folder / "runs/mult-shared-s0/run.json")["best_step"] == 4
+
+
+def test_a_training_domain_that_lacks_a_task_says_so(project):
+    edit_scale(project, "smoke", "train_domain: nyuv2", "train_domain: replica")
+    project.run("pipelines", "prepare", "replica")
+    told = project.run("pipelines", "train", "mult-shared-s0", code=1)
+    assert "data/replica: no labels for semseg, so mult-shared-s0 cannot be trained on it" in told
+    assert "Traceback" not in told
+
+
+def test_a_root_that_is_not_there_says_so(project):
+    edit_scale(project, "smoke", r"replica: \{root: .*?\}", "replica: {root: /nowhere/replica}")
+    told = project.run("pipelines", "prepare", "replica", code=1)
+    assert told.strip().splitlines()[-1] == (
+        "error: /nowhere/replica: no such folder; replica should be there, see `root` in params.yaml"
+    )

@@ -37,15 +37,8 @@ AT_A_TIME = 1000  # views whose rows are Python objects, which take far more roo
 REMEMBERED = 64  # marks of files: one is asked for again by the next views, if at all
 FIXED = {"split": pa.string(), "group": pa.string(), "name": pa.string(), "fov": pa.float32(), "place": pa.int32()}
 OF_A_FILE = {"path": pa.string(), "bytes": pa.int64(), "mark": pa.string()}
-DECODERS = (
-    "sources/*.py",
-    "sources/*.csv",
-    "labels.py",
-    "encoding.py",
-    "fit.py",
-    "lazy.py",
-    "damage.py",
-)  # pixels depend on them
+# Whose code decides the pixels.
+DECODERS = ("sources/*.py", "sources/*.csv", "labels.py", "encoding.py", "fit.py", "lazy.py", "damage.py")
 
 
 def build(

@@ -99,7 +99,7 @@ def test_mistakes_are_one_line(view):
         "give one of them": ("--rgb", rgb, "--depth-zbuffer", z, "--depth-euclidean", z),
         "between 0 and 180": ("--rgb", rgb, "--fov-deg", 200),
         "8 x 8 pixels": ("--rgb", rgb, "--depth-zbuffer", view / "small.png", "--fov-deg", 60),
-        "8 bits a channel, but the depth map (1/512 m, 65535 unknown) has 16": ("--rgb", rgb, "--depth-zbuffer", rgb, "--fov-deg", 60),
+        "8 bits a channel, but the depth map": ("--rgb", rgb, "--depth-zbuffer", rgb, "--fov-deg", 60),
         "16 bits a channel, but the normal map has 8": ("--rgb", rgb, "--depth-zbuffer", z, "--normal", z),
         "edge sigma is 0": ("--rgb", rgb, "--edge-sigma", 0),
         "edge sigma is 1e+06": ("--rgb", rgb, "--edge-sigma", 1e6),

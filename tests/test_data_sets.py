@@ -26,9 +26,8 @@ def project(tmp_path_factory, roots):
     project = copy_project(tmp_path_factory.mktemp("clone") / "mult")
     domains = "\n".join(f"      {name}: {{root: {root}}}" for name, root in roots.items())
     limited = domains.replace("taskonomy}", "taskonomy, split: fullplus, train: 16, test: 10}")
-    edit_scale(
-        project, "smoke", r"    train_domain:.*?(?=    shifts:)", f"    train_domain: taskonomy\n    domains:\n{limited}\n"
-    )
+    new = f"    train_domain: taskonomy\n    domains:\n{limited}\n"
+    edit_scale(project, "smoke", r"    train_domain:.*?(?=    shifts:)", new)
     # Fewer runs: what is asked here is of the domains.
     edit_scale(project, "smoke", r"six: \[0, 1\]", "six: [0]")
     edit_scale(project, "smoke", r"balancings: \[.*?\]", "balancings: []")

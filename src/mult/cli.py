@@ -57,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
         "--ray", metavar="ADDRESS", help="run on this Ray cluster; auto: the one that this machine is in"
     )
 
+    verify = command(
+        "verify",
+        _verify,
+        "Read everything that results rest on: what dvc.lock lists, DVC's cache, prepared data, models, checkpoints. "
+        "Prints a line for each damaged file with the command that mends it; exit code 1 where there is any.",
+        "mult verify --files",
+    )
+    verify.add_argument("--files", action="store_true", help="compare the files of data sets in place with their index")
+
     annotate = command(
         "annotate",
         _annotate,
@@ -280,6 +289,16 @@ def _repro(chosen: argparse.Namespace) -> int:
     if chosen.minutes is not None and chosen.ray:
         raise UserError("--minutes: a cluster has its own time limits; leave out --minutes or --ray")
     return repro(chosen.jobs, chosen.scale, chosen.ray, chosen.targets, chosen.minutes)
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from mult.verify import Verification
+
+    verification = Verification()
+    for fault in verification.faults(chosen.files):
+        print(fault, flush=True)
+    print(verification.summary())
+    return 1 if verification.damaged else 0
 
 
 def _annotate(chosen: argparse.Namespace) -> None:

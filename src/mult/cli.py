@@ -169,6 +169,18 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, metavar="N", help="middle squares, resized to so many pixels; default: pictures as they are"
     )
 
+    track = family("track", "What MLflow has not been told, because it did not answer.", "mult track sync")
+    command("status", _track_status, "Say what waits for MLflow.", "mult track status", track)
+    sync = command(
+        "sync",
+        _track_sync,
+        "Send MLflow what waits, each run to the store that it was meant for. Killed, it is run again: nothing is sent "
+        "twice.",
+        "mult track sync",
+        track,
+    )
+    sync.add_argument("--to", metavar="URI", help="send it to this store instead")
+
     bench = family("bench", "Measure speed here.", "mult bench train --scale laptop")
     domains = command(
         "domains",
@@ -386,6 +398,18 @@ def _bench_model(chosen: argparse.Namespace) -> None:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")
     bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.precision, chosen.compile)
+
+
+def _track_status(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import status
+
+    status()
+
+
+def _track_sync(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import sync
+
+    sync(chosen.to)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

@@ -139,15 +139,17 @@ def test_a_late_run_does_not_supersede_a_later_one(there, monkeypatch):
 
 @pytest.mark.slow
 def test_which_runs_are_current_is_told_when_they_have_been_sent(there, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    store.note_silence(there, store.Unreachable("away"))
     first, second = stage(), stage()
+    store.SILENCE.unlink()
     tracking.mark_current([first], "laptop")  # DVC has restored the first result
     tracking.mark_current([], "smoke")
-    sync.sync(to=there)
+    sync.sync()
     client, experiment = tracking.reach(there)
     tags = {run.data.tags["mult.local_id"]: run.data.tags["dvc.current"] for run in client.search_runs([experiment])}
     assert tags == {first: "yes", second: "no"}
     assert list(TRACKING.glob("current-*")) == []
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
     tracking.mark_current([second], "laptop")
     tags = {run.data.tags["mult.local_id"]: run.data.tags["dvc.current"] for run in client.search_runs([experiment])}
     assert tags == {first: "no", second: "yes"}

@@ -196,6 +196,18 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("out", type=Path, metavar="OUT", help="a folder that is empty or not there yet")
     pack.add_argument("--size", type=int, metavar="N", help="pixels; default: image_size of params.yaml's scale")
 
+    track = family("track", "What MLflow has not been told, because it did not answer.", "mult track sync")
+    command("status", _track_status, "Say what waits for MLflow.", "mult track status", track)
+    sync = command(
+        "sync",
+        _track_sync,
+        "Send MLflow what waits, each run to the store that it was meant for. Killed, it is run again: nothing is sent "
+        "twice.",
+        "mult track sync",
+        track,
+    )
+    sync.add_argument("--to", metavar="URI", help="send it to this store instead")
+
     bench = family("bench", "Measure speed here.", "mult bench train --scale laptop")
     domains = command(
         "domains",
@@ -434,6 +446,18 @@ def _bench_model(chosen: argparse.Namespace) -> None:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")
     bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.precision, chosen.compile)
+
+
+def _track_status(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import status
+
+    status()
+
+
+def _track_sync(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import sync
+
+    sync(chosen.to)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

@@ -192,6 +192,7 @@ def repro(
         graph = outdated(targets)
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")
+            _remind()
             return 0
         with _engine(graph, scale.hardware, jobs, ray) as engine:
             print(
@@ -206,6 +207,7 @@ def repro(
             current = run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"])
             mark_current(current, scale.name, besides=STAGE)
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
+        _remind()
         return 1 if failed else PAUSED if time_is_up() and skipped else 0
 
 
@@ -319,6 +321,14 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, e
         print(f"time is up: {to_go} stages to go; the same command goes on where this one ended")
     if failed:
         print(f"failed: {', '.join(failed)}; not tried because of it: {_kinds(doomed) or 'none'}")
+
+
+def _remind() -> None:
+    """Say so if something waits for MLflow."""
+    from mult.tracking.sync import reminder
+
+    if line := reminder():
+        print(line)
 
 
 def _kinds(stages: list[str]) -> str:

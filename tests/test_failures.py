@@ -109,7 +109,7 @@ def test_a_full_disk_below_the_tracking_store_costs_figures_not_the_run(tmp_path
         with full_disk():
             run.log({"val/loss": 0.5}, 2)
         run.log({"val/loss": 0.25}, 3)
-    client, _ = tracking.connect()
+    client, _ = tracking.reach()
     steps = [point.step for point in client.get_metric_history(run.id, "val/loss")]
     assert {1, 3} <= set(steps)
     assert len(steps) == len(set(steps))

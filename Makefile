@@ -1,11 +1,13 @@
 # make repro [SCALE=smoke|laptop|gpu|paper] [JOBS=2]   every stage of the pipeline that is out of date
 # make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
+# make soak [MINUTES=15]                               the pipeline killed at 20 random moments; memory
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?= laptop
+MINUTES ?= 15
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -14,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro report test test-fast lint format ui lock clean
+.PHONY: repro report test test-fast soak lint format ui lock clean
 
 repro: $(READY)
 	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
@@ -31,6 +33,10 @@ test: $(READY) lint
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak.memory
+	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $(MINUTES)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mult import warm
+from mult import lockfile, warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
@@ -105,8 +105,7 @@ def outdated(targets: Sequence[str] = ()) -> Graph:
     try:
         return _outdated(Repo(), targets)
     except DvcException as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"dvc: {text}; if dvc.lock is damaged: `git checkout dvc.lock`, or delete it") from None
+        raise UserError(f"dvc: {' '.join(str(error).split())}") from None
 
 
 def _outdated(repo, targets: Sequence[str]) -> Graph:
@@ -188,6 +187,8 @@ def repro(
         settings = load()
         scale = settings.scale
         began = time.perf_counter()
+        if repaired := lockfile.repair():
+            print(repaired)
         graph = outdated(targets)
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")

@@ -1,6 +1,6 @@
 """MLflow's outages with the bounds as they are, kills at random moments, and four first users who log call by call.
 
-python -m tests.soak.tracking [--kills 20]        about five minutes; prints the figures of docs/reliability-tracking.md
+python -m tests.soak.tracking [--kills 20]        about five minutes; prints the figures of docs/reliability.md
 """
 
 import argparse

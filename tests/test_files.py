@@ -18,7 +18,7 @@ WRITES = {
     "src/mult/launch.py": "an empty file",
     "src/mult/local.py": "a log",
     "src/mult/process.py": "a lock",
-    "src/mult/tracking/box.py": "a lock, and messages under it, of which a line that was cut is left out",
+    "src/mult/tracking/box.py": "locks, and lines of which a part does not count",
     "src/mult/tracking/store.py": "a lock",
     "src/mult/training/checkpoint.py": "a lock",
     "src/mult/training/stopped.py": "a batch to be looked at",

@@ -1,5 +1,6 @@
 """A machine that runs short: one line that says so, nothing half-written, and the same work goes on."""
 
+import errno
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,6 +145,13 @@ def test_a_mistake_that_a_reader_finds_is_one_line(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize("take", [lambda: np.ones(1 << 58), lambda: torch.ones(1 << 58)], ids=["numpy", "torch"])
 def test_too_little_memory_is_one_line(take, capsys):
     assert "out of memory; fewer images at once (hardware.part)" in line_of(take, capsys)
+
+
+def test_a_bad_disk_is_one_line(capsys):
+    def work():
+        raise OSError(errno.EIO, "Input/output error", "data/rooms-home/test/rgb.npy")
+
+    assert "rgb.npy: Input/output error; the disk may be bad: `mult verify` says" in line_of(work, capsys)
 
 
 @pytest.mark.parametrize("defect", [KeyError("a defect"), PermissionError(13, "Permission denied")])

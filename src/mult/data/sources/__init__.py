@@ -46,6 +46,8 @@ def open_source(domain: str, root: Path | str, partition: str | None = None) -> 
 def _open_source(domain: str, root: Path | str, partition: str | None) -> Source:
     if domain not in SOURCES:
         raise UserError(f"domain {domain!r}: there is no reader for it; there are {', '.join(SOURCES)}")
+    if not isinstance(root, str | Path):  # in an index.json that is not ours
+        raise UserError(f"{domain}: root {root!r} is no folder's name")
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; {domain} should be there, see `root` in params.yaml")

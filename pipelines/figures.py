@@ -4,6 +4,7 @@ python -m pipelines figures
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,6 @@ from matplotlib.figure import Figure
 from mult import params
 from mult.evaluation.compare import without_seed
 from mult.evaluation.results import load_results
-from mult.params import Params
 from mult.reports import tables
 from mult.reports.figures import DESCRIPTIONS
 from mult.reports.figures.affinity import affinity
@@ -36,12 +36,14 @@ def main() -> None:
 
 def draw(*names: str) -> None:
     """Draw some of them."""
-    drawn = _of_tables(params.load())
+    drawn = _of_tables()
     for name in names:
         write(drawn[name](), name)
 
 
-def _of_tables(settings: Params) -> dict[str, Callable[[], Figure]]:
+@cache  # for a process that draws them one by one
+def _of_tables() -> dict[str, Callable[[], Figure]]:
+    settings = params.load()
     home, note = settings.scale.train_domain, footnote(settings, settings.scale.seeds.six)
     ablation, recorded = _table("ablation"), _table("affinity_cheap")
     results = load_results()

@@ -94,13 +94,13 @@ def test_mistakes_are_one_line(view):
     (view / "cut.png").write_bytes(rgb.read_bytes()[:100])
     wrong = {
         "nowhere.png: no such file": ("--rgb", view / "nowhere.png"),
-        "cut.png: cannot be read": ("--rgb", view / "cut.png"),
-        "is it a label": ("--rgb", z),
+        "cut.png: truncated PNG": ("--rgb", view / "cut.png"),
+        "16 bits a channel, but the picture has 8": ("--rgb", z),
         "give one of them": ("--rgb", rgb, "--depth-zbuffer", z, "--depth-euclidean", z),
         "between 0 and 180": ("--rgb", rgb, "--fov-deg", 200),
         "8 x 8 pixels": ("--rgb", rgb, "--depth-zbuffer", view / "small.png", "--fov-deg", 60),
-        "16 bits": ("--rgb", rgb, "--depth-zbuffer", rgb, "--fov-deg", 60),
-        "8 bits": ("--rgb", rgb, "--depth-zbuffer", z, "--normal", z),
+        "8 bits a channel, but the depth map": ("--rgb", rgb, "--depth-zbuffer", rgb, "--fov-deg", 60),
+        "16 bits a channel, but the normal map has 8": ("--rgb", rgb, "--depth-zbuffer", z, "--normal", z),
         "edge sigma is 0": ("--rgb", rgb, "--edge-sigma", 0),
         "edge sigma is 1e+06": ("--rgb", rgb, "--edge-sigma", 1e6),
         "edge sigma is inf": ("--rgb", rgb, "--edge-sigma", "inf"),

@@ -17,24 +17,21 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    roots = write_four(folder / "sets")
-    project = copy_project(folder / "mult")
+def roots(tmp_path_factory):
+    return write_four(tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, roots):
+    project = copy_project(tmp_path_factory.mktemp("clone") / "mult")
     domains = "\n".join(f"      {name}: {{root: {root}}}" for name, root in roots.items())
     limited = domains.replace("taskonomy}", "taskonomy, split: fullplus, train: 16, test: 10}")
-    edit_scale(
-        project,
-        "smoke",
-        r"    train_domain:.*?(?=    shifts:)",
-        f"    train_domain: taskonomy\n    domains:\n{limited}\n",
-    )
+    new = f"    train_domain: taskonomy\n    domains:\n{limited}\n"
+    edit_scale(project, "smoke", r"    train_domain:.*?(?=    shifts:)", new)
     # Fewer runs: what is asked here is of the domains.
     edit_scale(project, "smoke", r"six: \[0, 1\]", "six: [0]")
     edit_scale(project, "smoke", r"balancings: \[.*?\]", "balancings: []")
     edit_scale(project, "smoke", r"(?<=      runs:\n).*?(?=    training:)", "        cnn-six-s0: cnn\n")
-    for name, root in roots.items():
-        edit_scale(project, "paper", f"/data/{name}", str(root))
     project.commit()
     return project
 
@@ -47,6 +44,11 @@ def edit_scale(project: Project, scale: str, pattern: str, new: str) -> None:
     found = re.compile(pattern, re.DOTALL).search(text, start)
     assert found, pattern
     path.write_text(text[: found.start()] + new + text[found.end() :])
+
+
+def choose_scale(project: Project, scale: str) -> None:
+    path = project.folder / "params.yaml"
+    path.write_text(re.sub(r"scale: \*\w+\n*$", f"scale: *{scale}\n", path.read_text()))
 
 
 def test_they_are_trained_on_and_scored_with_the_tasks_that_each_has(project):
@@ -78,22 +80,24 @@ def test_the_reports_have_the_same(project):
     assert "everything is up to date" in project.repro()
 
 
-def test_at_paper_scale_dvc_would_train_on_them(project):
-    text = (project.folder / "params.yaml").read_text()
-    (project.folder / "params.yaml").write_text(re.sub(r"scale: \*\w+\n*$", "scale: *paper\n", text))
+def test_at_paper_scale_dvc_would_train_on_them(tmp_path, roots):
+    project = copy_project(tmp_path / "mult")
+    for name, root in roots.items():
+        edit_scale(project, "paper", f"/data/{name}", str(root))
+    choose_scale(project, "paper")
+    project.commit()
     plan = project.run("dvc", "repro", "--dry")
     for command in ("prepare taskonomy", "prepare cocodoom", "train mult-shared-s0", "evaluate mult-shared-s0", "site"):
         assert f"exec python -m pipelines {command}" in plan
     assert load(project.folder / "params.yaml").scale.train_domain == "taskonomy"
-    for domain in ("taskonomy", "replica", "nyuv2", "cocodoom"):
+    for domain in roots:
         assert "read in place" in project.run("pipelines", "prepare", domain)
 
 
 def test_a_data_set_without_val_keeps_its_last_weights(project):
     edit_scale(project, "smoke", "train_domain: taskonomy", "train_domain: nyuv2")
     edit_scale(project, "smoke", "batch_size: 4", "batch_size: 2")
-    text = (project.folder / "params.yaml").read_text()
-    (project.folder / "params.yaml").write_text(re.sub(r"scale: \*\w+\n*$", "scale: *smoke\n", text))
+    choose_scale(project, "smoke")
     project.run("pipelines", "prepare", "nyuv2")
     told = project.run("pipelines", "train", "mult-shared-s0")
     assert "no val split to choose weights by; mult-shared-s0 keeps those of its last step" in told

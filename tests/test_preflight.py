@@ -53,6 +53,7 @@ HUGE = [("embed_dim: 16", "embed_dim: 4096"), ("head_width: 16", "head_width: 40
         (RESNET, r"stem: conv is for networks with"),
         (NOWHERE, r"encoder\.pretrained: nowhere\.pth: no such file"),
         ([(DOOM, "nyuv2: {root: nowhere}")], r"domains\.nyuv2\.root: nowhere: no such folder"),
+        ([(DOOM, "doom: {root: .}")], r"domains\.doom\.root: \.: no packed copy; leave out `root`"),
         (HUGE, r"GiB for its weights"),
     ],
 )

@@ -260,7 +260,7 @@ def test_prepared_data_of_somebody_else_lead_nowhere(folder):
     outside = {"../../elsewhere": train["files"]["rgb"]}
     for splits in ({"../train": train}, {"train": train | {"files": outside}}):
         write_json(root / "index.json", good | {"splits": splits})
-        assert "is no split and no label" in refused(open_data, "noise", root)
+        assert "in its index is no split and no label" in refused(open_data, "noise", root)
     for elsewhere in (3, None, ["/etc"]):
         write_json(root / "index.json", {**good, "domain": "taskonomy", "root": elsewhere, "partition": None})
         assert "is no folder's name" in refused(open_data, "taskonomy", root)

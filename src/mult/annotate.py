@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from mult.data import labels
+from mult.data.sources.picture import read_picture
 from mult.errors import UserError
 from mult.png import write_png
 
@@ -42,7 +42,7 @@ def annotate_files(sources: Sources, edge_sigma: float, out: Path) -> tuple[list
         raise UserError("--depth-zbuffer and --depth-euclidean: give one of them, the other is computed from it")
     if sources.fov_deg is not None and not 0 < sources.fov_deg < 180:
         raise UserError(f"--fov-deg is {sources.fov_deg:g}, but a horizontal field of view lies between 0 and 180")
-    rgb = _read_rgb(sources.rgb)
+    rgb = read_picture(sources.rgb, np.uint8, 3, "the picture")
     maps = labels.texture_maps(rgb, edge_sigma)
     missing = _add_geometry(maps, sources, rgb.shape[:2])
     written = []
@@ -57,8 +57,9 @@ def _add_geometry(maps: dict[str, np.ndarray], sources: Sources, shape: tuple[in
     if not sources.depth:
         return ["no depth, normal or reshading: they need --depth-zbuffer or --depth-euclidean"]
     is_zbuffer = sources.depth_zbuffer is not None
-    depth = _read_depth(sources.depth, shape)
-    given = _read_normal(sources.normal, shape) if sources.normal else None
+    code = _read(sources.depth, np.uint16, 1, "the depth map (1/512 m, 65535 unknown)", shape)
+    depth = labels.decode_depth(code)[0]
+    given = _read(sources.normal, np.uint8, 3, "the normal map", shape) if sources.normal else None
     normal = None if given is None else labels.decode_normal(given)[0]
     said = []
     if sources.fov_deg is not None:
@@ -96,46 +97,9 @@ def _fov_from(depth: np.ndarray, is_zbuffer: bool, normal: np.ndarray) -> float:
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file")
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise UserError(f"{path}: cannot be read as a picture; it may be truncated, fetch it again")
-    return picture
-
-
-def _read_rgb(path: Path) -> np.ndarray:
-    picture = _read(path)
-    if picture.dtype != np.uint8:
-        raise UserError(f"{path}: {picture.dtype} values, but a picture has 8 bits a channel; is it a label?")
-    if picture.ndim == 2:
-        picture = picture[..., None].repeat(3, -1)
-    return np.ascontiguousarray(picture[..., 2::-1])
-
-
-def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    code = _read(path)
-    if code.dtype != np.uint16 or code.ndim != 2:
-        raise UserError(f"{path}: depth must be a grey PNG of 16 bits (1/512 m, 65535 unknown), not {_kind(code)}")
-    _check_size(path, code, shape)
-    return labels.decode_depth(code)[0]
-
-
-def _read_normal(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    code = _read(path)
-    if code.dtype != np.uint8 or code.ndim != 3:
-        raise UserError(f"{path}: normals must be a colour PNG of 8 bits, not {_kind(code)}")
-    _check_size(path, code, shape)
-    return np.ascontiguousarray(code[..., 2::-1])
-
-
-def _kind(picture: np.ndarray) -> str:
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
-    return f"{8 * picture.dtype.itemsize} bits in {channels} channel{'s' * (channels > 1)}"
-
-
-def _check_size(path: Path, picture: np.ndarray, shape: tuple[int, int]) -> None:
+def _read(path: Path, dtype: type, channels: int, what: str, shape: tuple[int, int]) -> np.ndarray:
+    picture = read_picture(path, dtype, channels, what)
     if picture.shape[:2] != shape:
         (h, w), (height, width) = picture.shape[:2], shape
         raise UserError(f"{path}: {w} x {h} pixels, but the picture has {width} x {height}; give files of one view")
+    return picture

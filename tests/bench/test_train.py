@@ -23,29 +23,30 @@ def test_reading_is_timed_against_png_files(tmp_path, monkeypatch):
     monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
     table = data.bench(32, images=8, batch=3, rounds=1).set_index(["source", "read"])
     assert (table["images_per_s"] > 0).all()
-    ratio = table.loc[("store", "codes"), "images_per_s"] / table.loc[("PNG files", "codes"), "images_per_s"]
-    assert table.loc[("store", "codes"), "over_png"] == pytest.approx(ratio)
+    for read in ("codes", "batches", "batches, a worker"):
+        assert table.loc[(data.REFERENCE, read), "over_png"] == 1
+        for source in ("packed shards", "store"):
+            ratio = table.loc[(source, read), "images_per_s"] / table.loc[(data.REFERENCE, read), "images_per_s"]
+            assert table.loc[(source, read), "over_png"] == pytest.approx(ratio)
     kept = json.loads((tmp_path / "data.json").read_text())
-    assert len(kept["rows"]) == 5
+    assert len(kept["rows"]) == 9
     assert kept["command"] == "mult bench data --size 32"
     assert "cores of" in kept["machine"]
 
 
-def test_png_files_give_the_same_batches(domain, tmp_path):
+def test_all_that_is_timed_gives_the_same_batches(tmp_path):
     import torch
 
     from mult.data.batches import read
-    from mult.data.store import open_split
     from mult.tasks import TASKS
 
-    split = open_split(domain, "train")
-    data._write_pngs(split, tmp_path)
-    ours = read(split, list(TASKS), range(3))
-    theirs = data.decode(data._pngs(tmp_path, range(3)), list(TASKS))
-    assert torch.equal(ours.rgb, theirs.rgb)
-    for task in TASKS:
-        assert torch.equal(ours.targets[task], theirs.targets[task]), task
-        assert torch.equal(ours.masks[task], theirs.masks[task]), task
+    opens = data.write_all(tmp_path, 32, 5)
+    theirs, *others = (read(opened(), list(TASKS), range(5)) for opened in opens.values())
+    for ours in others:
+        assert torch.equal(ours.rgb, theirs.rgb)
+        for task in TASKS:
+            assert torch.equal(ours.targets[task], theirs.targets[task]), task
+            assert torch.equal(ours.masks[task], theirs.masks[task]), task
 
 
 def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):

@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mult.data.claim import claim
 from mult.data.fit import square_fov
 from mult.data.lazy import Pictures
 from mult.data.sources import EXPORT_FILE, Source, View
 from mult.data.sources.source import SPLITS
 from mult.data.sources.taskonomy import CLASS_FILE, INFO, PARTITION_FILE, STORED
-from mult.data.survey import Survey, spread, survey
+from mult.data.survey import Survey, spread, whole_survey
 from mult.data.workers import in_batches, in_processes
 from mult.errors import UserError
-from mult.files import atomic, read_json, sha256, write_json
+from mult.files import atomic, write_json
 from mult.png import write_png
 from mult.progress import progress
 
@@ -51,11 +52,9 @@ def export(source: Source, out: Path, size: int | None = None, processes: int | 
         UserError: a file of the data set that cannot be read; ``out`` holds something else; two groups whose names
             are not told apart as buildings, or a group in two splits; no room on the disk.
     """
-    found = survey(source)
-    if found.broken:
-        raise found.broken[0]
+    found = whole_survey(source)
     buildings = _buildings(found)
-    _claim(source, out, size)
+    claim(source, out, size, EXPORT_FILE, "export")
     batches = in_batches(_items(source, found, buildings), BATCH)
     if found.images() <= BATCH:
         processes = 1  # before another has started, they are written
@@ -66,26 +65,6 @@ def export(source: Source, out: Path, size: int | None = None, processes: int | 
         write_json(out / CLASS_FILE, list(source.classes))
     _write_splits(found, buildings, out)
     return found.images()
-
-
-def _claim(source: Source, out: Path, size: int | None) -> None:
-    """Write down what ``out`` is for, or see that it is for the same."""
-    index = source.root / "index.json"
-    facts = {
-        "domain": source.domain,
-        "root": str(source.root.absolute()),
-        "layout": source.layout,
-        "partition": source.partition,
-        "index": sha256(index) if index.is_file() else None,  # prepared data may be prepared anew
-        "size": size,
-    }
-    if (out / EXPORT_FILE).is_file():
-        if read_json(out / EXPORT_FILE) != facts:
-            raise UserError(f"{out}: another export is here ({EXPORT_FILE} says which); take an empty folder")
-    elif out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: not empty, and no export; take an empty folder")
-    else:
-        write_json(out / EXPORT_FILE, facts)
 
 
 def _buildings(found: Survey) -> dict[str, str]:

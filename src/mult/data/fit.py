@@ -24,4 +24,6 @@ def square(values: np.ndarray, label: str, size: int) -> np.ndarray:
 
 def square_fov(fov: np.ndarray | float, aspect: float) -> np.ndarray:
     """Horizontal field of view, radians, of the middle square of a picture with ``fov``; ``aspect``: height / width."""
-    return np.asarray(2 * np.arctan(np.tan(np.asarray(fov) / 2) * min(1.0, aspect)))
+    if aspect >= 1:  # as it is, to the last bit
+        return np.asarray(fov)
+    return np.asarray(2 * np.arctan(np.tan(np.asarray(fov) / 2) * aspect))

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from mult.data.sources import Source, View
 from mult.data.sources.source import SPLITS
 from mult.data.store import INDEX_KIND
+from mult.data.survey import nothing_in
 from mult.data.workers import in_batches
 from mult.errors import UserError
 from mult.files import atomic, sha256, write_json
@@ -59,8 +60,9 @@ def build(
         damaged: of how many views files may turn out to be damaged (``mult.data.damage``).
 
     Raises:
-        UserError: a split without a view, a file that cannot be read.
+        UserError: a split without a view, a file that cannot be read, pictures that were made for another size.
     """
+    source.check_size(image_size)
     groups = sorted(source.groups(), key=lambda of: (SPLITS.index(of[0]), of[1]))  # readers count on the splits' order
     most = most or {}
     shares = _shares([split for split, _ in groups], most)
@@ -98,6 +100,11 @@ def mark(path: Path) -> tuple[int, str]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; the index has to see every file") from None
     return length, digest.hexdigest()
+
+
+def is_of_a_view(column: str) -> bool:
+    """Whether ``view_of`` needs this column of the index."""
+    return column in FIXED or column.endswith("_path")
 
 
 def view_of(row: Mapping[str, object]) -> View:
@@ -185,7 +192,7 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, 
                 present[kind] += len(batch) - batch[f"{kind}_path"].null_count
     splits = {split: {"images": sum(n for _, n in of), "groups": of} for split, of in groups.items() if of}
     if not splits:
-        raise UserError(f"{source.root}: no image of {source.domain} ({source.layout}) belongs to a split in use")
+        raise nothing_in(source)
     index = {
         "kind": INDEX_KIND,
         "domain": source.domain,

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mult.data.damage import Damage
 from mult.data.encoding import NO_DEPTH
 from mult.data.fit import square, square_fov
-from mult.data.index import TABLES, view_of
+from mult.data.index import TABLES, is_of_a_view, view_of
 from mult.data.sources import Source, View, open_source
 from mult.data.sources.prepared import Prepared
 from mult.data.sources.source import SPLITS, UNKNOWN
@@ -25,7 +25,7 @@ from mult.errors import UserError
 from mult.files import intact, sha256
 
 SHOWN = 128  # pixels, at most, of views that are to be looked at
-REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB
+REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB; and rows
 
 
 class LazyLabel:
@@ -51,8 +51,10 @@ class LazyLabel:
             return self._pictures.read(images[which], self._label)
         else:
             chosen = [images[image] for image in which]
-        found = [self._pictures.read(image, self._label) for image in chosen]
-        return np.stack(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
+        stacked = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        for place, image in enumerate(chosen):
+            stacked[place] = self._pictures.read(image, self._label)
+        return stacked
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[image] for image in range(len(self)))
@@ -80,13 +82,15 @@ class Pictures:
         if label == "mask_valid" and label not in self.source.own:  # as the depth that is picked for each pixel
             known = self.read(image, "depth_zbuffer") != NO_DEPTH
             return np.where(known, np.uint8(255), np.uint8(0))
-        if (image, label) not in self._seen:
-            values = self._read(self.view(image), label)
-            values.setflags(write=False)  # it is given again
+        if (image, label) in self._seen:
+            return self._seen[image, label]
+        values = self._read(self.view(image), label)
+        values.setflags(write=False)  # it is given again
+        if self.source.resized_to is None:  # else it is read again as quickly as it is kept
             self._seen[image, label] = values
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
-        return self._seen[image, label]
+        return values
 
     def _read(self, view: View, label: str) -> np.ndarray:
         if self.damage is None:
@@ -111,19 +115,36 @@ class Rows:
         self._path, self._first = path, first
         self.starts = [0, *np.cumsum(lengths).tolist()]
         self._reader: pa.ipc.RecordBatchFileReader | None = None
+        self._batches: dict[int, pa.RecordBatch] = {}
+        self._views: dict[int, View] = {}  # a batch asks for each of its views once a label
 
     def batch(self, number: int) -> pa.RecordBatch:
         """The views of the split's ``number``-th group."""
         if self._reader is None:  # late: so that worker processes open it for themselves
-            self._reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
-        return self._reader.get_batch(self._first + number)
+            file = pa.memory_map(str(self._path))
+            needed = [place for place, name in enumerate(pa.ipc.open_file(file).schema.names) if is_of_a_view(name)]
+            self._reader = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=needed))
+        if number not in self._batches:
+            _make_room(self._batches)
+            self._batches[number] = self._reader.get_batch(self._first + number)
+        return self._batches[number]
 
     def __call__(self, image: int) -> View:
-        number = bisect_right(self.starts, image) - 1
-        return view_of(self.batch(number).slice(image - self.starts[number], 1).to_pylist()[0])
+        if image not in self._views:
+            _make_room(self._views)
+            number = bisect_right(self.starts, image) - 1
+            batch, place = self.batch(number), image - self.starts[number]
+            row = {name: of[place].as_py() for name, of in zip(batch.schema.names, batch.columns, strict=True)}
+            self._views[image] = view_of(row)
+        return self._views[image]
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_reader": None}
+        return self.__dict__ | {"_reader": None, "_batches": {}, "_views": {}}
+
+
+def _make_room(kept: dict) -> None:
+    if len(kept) == REMEMBERED:
+        kept.clear()
 
 
 def open_index(folder: Path, index: Mapping, split: str) -> Split:

@@ -72,6 +72,25 @@ def survey(source: Source, split: str | None = None) -> Survey:
     return found
 
 
+def whole_survey(source: Source) -> Survey:
+    """``survey`` of a data set that is to be used from the first view to the last.
+
+    Raises:
+        UserError: the views of a group cannot be listed, or there is no view.
+    """
+    found = survey(source)
+    if found.broken:
+        raise found.broken[0]
+    if not found.images():
+        raise nothing_in(source)
+    return found
+
+
+def nothing_in(source: Source) -> UserError:
+    """What is said of a data set without a view."""
+    return UserError(f"{source.root}: no image of {source.domain} ({source.layout}) belongs to a split in use")
+
+
 def spread(source: Source, found: Survey, images: int | None = None) -> Iterator[View]:
     """``images`` views of those that ``found`` counts, evenly spread over all of them, in their order; None: all."""
     total = found.images()

@@ -53,12 +53,10 @@ PARTITIONS = {
 
 def mistake(name: str, domain: EmbeddedDomain | RealDomain) -> str | None:
     """What is wrong with ``domain`` for one of this name; None where nothing is."""
-    if (name in PARTITIONS) != isinstance(domain, RealDomain):
-        kind = "is read in place and needs a `root`" if name in PARTITIONS else "renders itself and has no `root`"
-        return f"domains.{name}: {name} {kind}"
-    if isinstance(domain, RealDomain) and domain.split is not None:
-        known = PARTITIONS[name]
-        if domain.split not in known and not (".csv" in known and domain.split.endswith(".csv")):
-            choice = ", ".join(known) or "(there is nothing to choose; leave it out)"
-            return f"domains.{name}.split: {domain.split!r} is none of {choice}"
-    return None
+    if isinstance(domain, EmbeddedDomain):
+        return f"domains.{name}: {name} is read in place and needs a `root`" if name in PARTITIONS else None
+    known = PARTITIONS.get(name, ())  # one that renders itself may have been packed into shards
+    if domain.split in (None, *known) or (".csv" in known and domain.split.endswith(".csv")):
+        return None
+    choice = ", ".join(known) or "(there is nothing to choose; leave it out)"
+    return f"domains.{name}.split: {domain.split!r} is none of {choice}"

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mult.data.check.faults import Fault, Tally
+from mult.data.check.faults import Fault, Tally, from_error
 from mult.data.check.view import faults_of
 from mult.data.check.whole import add_whole
 from mult.data.sources import Source, View
-from mult.data.survey import Survey, spread, survey
+from mult.data.survey import Survey, nothing_in, spread, survey
 from mult.data.workers import in_batches, in_processes
 from mult.errors import UserError
 from mult.progress import progress
@@ -38,7 +38,8 @@ def check(
     """Find what is wrong with ``source``, in memory that does not grow with its views.
 
     Args:
-        images: open the files of so many views, evenly spread; None: of all. Counts and splits are of all views.
+        images: open the files of so many views, evenly spread; None: of all, and compare what digests there are.
+            Counts and splits are of all views.
         others: data sets of the same buildings, of which none may be in another split there.
         processes: None: one a core.
 
@@ -48,10 +49,12 @@ def check(
     found = survey(source)
     total = found.images()
     if not total and not found.broken:
-        raise UserError(f"{source.root}: no image of {source.domain} ({source.layout}) belongs to a split in use")
+        raise nothing_in(source)
     tally = Tally()
     add_whole(tally, source, found, others)
     number = min(total, images or total)
+    if number == total:
+        _add_altered(tally, source, processes)
     batches = in_batches(spread(source, found, images), BATCH)
     if number <= BATCH:
         processes = 1  # before another has started, they are looked at
@@ -60,6 +63,18 @@ def check(
         for fault in faults:
             tally.add(fault)
     return Report(source, found, number, tally)
+
+
+def _add_altered(tally: Tally, source: Source, processes: int | None) -> None:
+    parts = source.parts()
+    found = in_processes(_verify, source, parts, 1 if len(parts) == 1 else processes)
+    for errors in progress(found, f"verify {source.domain}", total=len(parts), unit="part"):
+        for error in errors:
+            tally.add(from_error(error, source.root))
+
+
+def _verify(source: Source, part: str) -> list[UserError]:
+    return source.verify(part)
 
 
 def _look(source: Source, views: Sequence[View]) -> list[list[Fault]]:

@@ -1,18 +1,20 @@
 """Data sets that the user has, read where they lie: one module a data set, each with one subclass of ``Source``.
 
 ``open_source`` finds the layout below a root; ``mult.data.index`` writes down which views there are, and
-``mult.data.lazy`` reads them as training wants them. ``open_data`` opens prepared data in the same way.
+``mult.data.lazy`` reads them as training wants them. ``open_data`` opens prepared data in the same way. Packed shards
+(``mult data pack``) are one more layout of every data set.
 """
 
 from importlib import import_module
 from pathlib import Path
 
+from mult.data.sources.packed import Packed, is_packed
 from mult.data.sources.prepared import Prepared
 from mult.data.sources.source import Source, View
 from mult.data.store import read_index
 from mult.errors import UserError
 
-__all__ = ["SOURCES", "Source", "View", "open_data", "open_source"]
+__all__ = ["SOURCES", "Source", "View", "check_splits", "open_data", "open_source"]
 
 EXPORT_FILE = "export.json"  # at the root of what `mult data export` wrote
 # Domain -> module and class.
@@ -36,19 +38,26 @@ def open_source(domain: str, root: Path | str, partition: str | None = None) -> 
             or a building in two splits, for then what is tested has been trained on.
     """
     source = _open_source(domain, root, partition)
-    split_of: dict[str, str] = {}
-    for split, group in source.groups():
-        if split_of.setdefault(group, split) != split:
-            raise UserError(f"{root}: {group} is in {split_of[group]} and in {split}; keep it in one of them")
+    check_splits(source)
     return source
 
 
+def check_splits(source: Source) -> None:
+    """Raises: UserError: a building in two splits."""
+    split_of: dict[str, str] = {}
+    for split, group in source.groups():
+        if split_of.setdefault(group, split) != split:
+            raise UserError(f"{source.root}: {group} is in {split_of[group]} and in {split}; keep it in one of them")
+
+
 def _open_source(domain: str, root: Path | str, partition: str | None) -> Source:
-    if domain not in SOURCES:
-        raise UserError(f"domain {domain!r}: there is no reader for it; there are {', '.join(SOURCES)}")
     if not isinstance(root, str | Path):  # in an index.json that is not ours
         raise UserError(f"{domain}: root {root!r} is no folder's name")
     root = Path(root)
+    if is_packed(root):
+        return Packed(root, partition, domain)
+    if domain not in SOURCES:
+        raise UserError(f"domain {domain!r}: there is no reader for it; there are {', '.join(SOURCES)}")
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; {domain} should be there, see `root` in params.yaml")
     module, name = SOURCES[domain]
@@ -58,13 +67,15 @@ def _open_source(domain: str, root: Path | str, partition: str | None) -> Source
 def open_data(domain: str, root: Path | str, partition: str | None = None) -> Source:
     """The domain in folder ``root``, in whichever form it is there.
 
-    That may be what the prepare stage wrote (arrays, or the index of a data set in place), the data set itself, or an
-    export (``mult data export``). It is for looking at: a building may be in two splits.
+    That may be what the prepare stage wrote (arrays, or the index of a data set in place), the data set itself, an
+    export (``mult data export``) or packed shards. It is for looking at: a building may be in two splits.
 
     Raises:
         UserError: as ``open_source``, but for that; or the folder holds another domain.
     """
     root = Path(root)
+    if is_packed(root):
+        return _open_source(domain, root, partition)
     if (root / "index.json").is_file():
         index = read_index(root)
         if index["domain"] != domain:

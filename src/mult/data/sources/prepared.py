@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mult.data.sources.source import SPLITS, Source, View
-from mult.data.store import LABELS, open_split, read_index
-from mult.errors import UserError
+from mult.data.store import open_split, read_index
 
 
 class Prepared(Source):
@@ -26,12 +25,7 @@ class Prepared(Source):
         self.domain, self.classes = index["domain"], tuple(index["classes"])
         self.edge_sigma, self.image_size = index.get("edge_sigma", self.edge_sigma), index["image_size"]
         self._splits: dict[str, dict] = index["splits"]
-        strange = self._splits.keys() - set(SPLITS)
-        strange |= {label for of in self._splits.values() for label in of["files"]} - LABELS.keys()
-        if strange:
-            raise UserError(
-                f"{self.root}: {min(strange)!r} in index.json is no split and no label; `dvc repro` writes it anew"
-            )
+        self.must_know(self._splits, (label for of in self._splits.values() for label in of["files"]))
         self._arrays = {split: open_split(self.root, split).arrays for split in self._splits}
         self.own = frozenset(label for arrays in self._arrays.values() for label in arrays)
 

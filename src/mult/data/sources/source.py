@@ -5,7 +5,7 @@ size and with OpenCV's camera axes. What the files lack and the recipes allow is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Source(ABC):
         classes: semantic classes by id, the first one void; () where it has no classes.
         edge_sigma: of edges that are computed, in pixels of a picture 512 wide.
         aspect: height / width of the pictures that the reader gives, which are all alike.
+        resized_to: pixels of the squares that the pictures are already; None: they are the data set's own.
         layout: the layout that was recognised, in words, for the log.
         own: labels that this layout has in files.
     """
@@ -67,6 +68,7 @@ class Source(ABC):
     classes: tuple[str, ...] = ()
     edge_sigma: float = 3.0
     aspect: float = 1.0
+    resized_to: int | None = None
     layout: str
     own: frozenset[str]
 
@@ -94,6 +96,15 @@ class Source(ABC):
             UserError: the file cannot be read, or is not what it should be; names the file, the fault and the mend.
         """
 
+    def must_know(self, splits: Iterable[str], labels: Iterable[str]) -> None:
+        """See that an index, which may be somebody else's, names nothing but splits and labels: they name files.
+
+        Raises:
+            UserError: it names something else.
+        """
+        if strange := sorted({*splits} - {*SPLITS} | {*labels} - {*LABELS}):
+            raise UserError(f"{self.root}: {strange[0]!r} in its index is no split and no label; make it anew")
+
     def left_out(self) -> Mapping[str, str]:
         """Groups that are on the disk or in the partition and are not used by default, with the reason of each."""
         return {}
@@ -101,6 +112,26 @@ class Source(ABC):
     def strays(self) -> Iterator[str]:
         """Of each view in use that has labels but no picture, and so is none of ``views``: one file, below the root."""
         return iter(())
+
+    def parts(self) -> Sequence[str]:
+        """What ``verify`` can be asked about: names of groups of files whose digests are known."""
+        return ()
+
+    def verify(self, part: str) -> list[UserError]:
+        """The files of ``part`` that are not as they were written; reads all of them."""
+        return []
+
+    def check_size(self, size: int) -> None:
+        """See that squares of ``size`` pixels are made of pictures that were not resized before.
+
+        Raises:
+            UserError: they were, to another size.
+        """
+        if self.resized_to not in (None, size):
+            raise UserError(
+                f"{self.root}: packed in {self.resized_to} pixels, not {size}; pack the data set with --size {size} "
+                "into another folder"
+            )
 
     def has(self, view: View, label: str) -> bool:
         """Whether ``view`` has a file for ``label``; False for what is computed."""
@@ -129,10 +160,10 @@ class Source(ABC):
         Raises:
             UserError: as ``load``; or the data set cannot have this label.
         """
-        if label not in self.labels:
-            raise UserError(f"{self.root}: {self.domain} ({self.layout}) has no {label} and nothing to compute it from")
         if label in self.own or label == "rgb":
             return self.load(view, label) if self._has(view, label) else self._unknown(view, label)
+        if label not in self.labels:
+            raise UserError(f"{self.root}: {self.domain} ({self.layout}) has no {label} and nothing to compute it from")
         return self._derived(view, label)
 
     def _has(self, view: View, label: str) -> bool:

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from mult import runs, stage
-from mult.data.domains import EMBEDDED
-from mult.data.sources.packed import is_packed
 from mult.errors import UserError
 from mult.files import atomic
 from mult.params import Encoder, Params, RealDomain, Scale, load
@@ -83,13 +81,18 @@ def smallest_batch(scale: Scale) -> int:
 
 
 def _folders(scale: Scale) -> None:
+    from mult.data.domains import EMBEDDED
+    from mult.data.sources.packed import is_packed
+
     for name, domain in scale.domains.items():
         if not isinstance(domain, RealDomain):
             continue
         if not Path(domain.root).is_dir():
             raise UserError(f"domains.{name}.root: {domain.root}: no such folder; name the one that {name} is in")
         if name in EMBEDDED and not is_packed(Path(domain.root)):
-            raise UserError(f"domains.{name}.root: {domain.root}: no packed copy; leave out `root` to have {name} rendered")
+            raise UserError(
+                f"domains.{name}.root: {domain.root}: no packed copy; leave out `root` to have {name} rendered"
+            )
     for key, encoder in (("encoder", scale.encoder), ("baselines.encoder", scale.baselines.encoder)):
         if isinstance(encoder.pretrained, str) and not Path(encoder.pretrained).is_file():
             raise UserError(f"{key}.pretrained: {encoder.pretrained}: no such file; name a .safetensors or .pth file")

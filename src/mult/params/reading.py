@@ -57,12 +57,15 @@ def complaint(error: ValidationError) -> str:
     details = error.errors(include_url=False)
     # A misspelt key shows up as unknown and as missing: the first says more.
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
-    key = ".".join(str(part) for part in first["loc"] if part not in ("embedded", "real", "[key]")) or "(the file)"
+    parts = [str(part) or "''" for part in first["loc"] if part not in ("embedded", "real", "[key]")]
+    key = ".".join(parts) or "(the file)"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "unknown key; remove it, or see the comments in params.yaml for the keys there are"
     elif first["type"] == "missing":
         message = "missing; it has no default"
+    elif first["type"] in ("model_type", "dict_type"):
+        message = f"{shown(first['input'])}: it must be a section, keys with values below it"
     elif not first["type"].startswith("value_error"):
         message = f"{shown(first['input'])}: {message}"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""

@@ -63,31 +63,31 @@ class Scale(Section):
 
     def _of_domains(self) -> Iterator[str]:
         if self.train_domain not in self.domains:
-            yield f"train_domain {self.train_domain!r} is none of domains ({', '.join(self.domains)})"
+            yield f"train_domain: {self.train_domain!r} is none of domains ({', '.join(self.domains)})"
             return
         yield from filter(None, (mistake(name, domain) for name, domain in self.domains.items()))
         home, named = self.domains[self.train_domain], f"domains.{self.train_domain}"
         if self.train_domain == "replica":
             yield "train_domain: 'replica' has no segment_semantic, one of the six tasks; it is to be scored on alone"
         if isinstance(home, EmbeddedDomain) and not (home.train and home.val):
-            yield f"{named} trains the models: its train and val must be above 0"
+            yield f"{named}: train {home.train} and val {home.val} must be above 0, for it trains the models"
         if home.test == 1:
             yield f"{named}.test: 1: the probes exchange maps between two of its images; write 2 or more"
         if home.train is not None and self.training.batch_size > home.train:
-            yield f"training.batch_size {self.training.batch_size} is above the {home.train} images"
+            yield f"training.batch_size: {self.training.batch_size} is above the {home.train} of {named}.train"
         for name, domain in self.domains.items():
             if isinstance(domain, EmbeddedDomain) and domain.train < self.fine_tune.images:
                 yield f"fine_tune.images: {self.fine_tune.images} is above the {domain.train} of domains.{name}.train"
 
     def _of_seeds(self) -> Iterator[str]:
         seeds = self.seeds
+        if SERVED_SEED not in seeds.six:
+            yield f"seeds.six: {seeds.six} lacks {SERVED_SEED}, the seed of the run that MLflow keeps (`served`)"
         for study in ("single", "six"):
             if missing := set(seeds.fine_tune) - set(getattr(seeds, study)):
                 yield f"seeds.fine_tune: {min(missing)} is none of seeds.{study}, whose runs are tuned"
         if missing := set(seeds.probe) - set(seeds.six):
             yield f"seeds.probe: {min(missing)} is none of seeds.six, whose runs are probed"
-        if SERVED_SEED not in seeds.six:
-            yield f"seeds.six: {seeds.six} lacks {SERVED_SEED}, the seed of the run that MLflow keeps (`served`)"
 
     def _of_pictures(self) -> Iterator[str]:
         if self.image_size % STRIDE:
@@ -102,11 +102,14 @@ class Scale(Section):
     def _of_training(self) -> Iterator[str]:
         training, hardware = self.training, self.hardware
         if training.warmup_steps >= training.steps:
-            yield f"training.warmup_steps must be below training.steps ({training.steps})"
+            yield f"training.warmup_steps: {training.warmup_steps} is not below training.steps ({training.steps})"
         if hardware.shard and training.ema:
-            yield "training.ema: averaged weights are kept whole, which hardware.shard: true is to avoid"
+            yield f"training.ema: {training.ema}: averaged weights are whole, which hardware.shard: true is to avoid"
         if hardware.shard and self.affinity_every:
-            yield "affinity_every: it needs whole weights, which hardware.shard: true is to avoid; write 0"
+            yield (
+                f"affinity_every: {self.affinity_every}: it needs whole weights, which hardware.shard: true is "
+                "to avoid; write 0"
+            )
         if training.batch_size % hardware.processes:
             yield (
                 f"training.batch_size: {training.batch_size} is no multiple of hardware.processes "

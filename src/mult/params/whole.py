@@ -80,18 +80,18 @@ class Params(Section):
 
     def _of_tasks(self) -> Iterator[str]:
         if self.tasks != list(TASKS):
-            yield f"tasks must be {', '.join(TASKS)}, in this order"
+            yield f"tasks: {shown(self.tasks)} must be {', '.join(TASKS)}, in this order"
             return
         wanted = ["+".join(pair) for pair in combinations(self.tasks, 2)]
         if self.pairs != wanted:
-            yield f"pairs must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}"
+            yield f"pairs: {shown(self.pairs)} must be all {len(wanted)} pairs of tasks, in order: {', '.join(wanted)}"
         between = ["+".join(of) for n in (3, 4, 5) for of in combinations(self.tasks, n)]
         if unknown := [of for of in self.sets if of not in between]:
             yield f"sets: {shown(unknown[0])} must be three to five tasks joined by +, in the order of tasks"
         if twice := _twice(self.sets):
             yield f"sets: {twice} stands twice; keep one"
         if missing := [t for t in self.tasks if t not in self.losses]:
-            yield f"losses lacks {', '.join(missing)}"
+            yield f"losses: {', '.join(missing)} missing; each task has one"
         for task, loss in self.losses.items():
             if (task == "semseg") != (loss.loss == "cross_entropy"):
                 yield f"losses.{task}.loss: {loss.loss!r}: cross_entropy is for semseg, the others are not"

@@ -7,6 +7,7 @@ import pytest
 from mult import preflight
 from mult.errors import UserError
 from mult.params import load
+from mult.runs import resolve
 from tests.conftest import ROOT
 from tests.mutations import TEXT
 
@@ -72,24 +73,28 @@ def test_a_batch_norm_that_would_see_one_value(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch", "processes", "part", "tuned", "least"),
+    ("name", "batch", "processes", "part", "tuned", "least"),
     [
-        (4, 1, 0, 8, 4),
-        (4, 2, 0, 8, 2),
-        (4, 1, 3, 8, 1),
-        (8, 1, 4, 6, 2),
-        (8, 1, 4, 1, 1),
-        (8, 1, 16, 8, 8),
-        (9, 3, 2, 9, 1),
+        ("mult-shared-s0", 4, 1, 0, 8, 4),
+        ("mult-shared-s0", 4, 2, 0, 8, 2),
+        ("mult-shared-s0", 4, 1, 3, 8, 1),
+        ("mult-shared-s0", 8, 1, 4, 6, 2),
+        ("mult-shared-s0", 8, 1, 4, 1, 1),
+        ("mult-shared-s0", 8, 1, 16, 8, 8),
+        ("mult-shared-s0", 9, 3, 2, 9, 1),
+        ("cnn-six-s0", 8, 2, 0, 1, 4),  # a baseline is not tuned
+        ("xtc-six-s0", 8, 8, 0, 1, 8),  # and this one is trained in one process
     ],
 )
-def test_the_fewest_images_at_once(tmp_path, batch, processes, part, tuned, least):
-    scale = settings(tmp_path).scale
+def test_the_fewest_images_at_once(tmp_path, name, batch, processes, part, tuned, least):
+    (tmp_path / "params.yaml").write_text(TEXT)
+    found = load(tmp_path / "params.yaml")
+    scale = found.scale
     training = scale.training.model_copy(update={"batch_size": batch})
     hardware = scale.hardware.model_copy(update={"processes": processes, "part": part})
     fine_tune = scale.fine_tune.model_copy(update={"images": tuned})
     update = {"training": training, "hardware": hardware, "fine_tune": fine_tune}
-    assert preflight.smallest_batch(scale.model_copy(update=update)) == least
+    assert preflight.smallest_batch(resolve(found, name), scale.model_copy(update=update)) == least
 
 
 def test_it_is_asked_once(tmp_path, monkeypatch):

@@ -10,15 +10,15 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from mult import runs, stage
 from mult.errors import UserError
 from mult.files import atomic
-from mult.params import Encoder, Params, RealDomain, Scale, load
+from mult.params import Params, RealDomain, Scale, load
 from mult.process import STATE
 from mult.runs import Run
 
@@ -40,10 +40,8 @@ def ready(settings: Params, environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "mult.preflight"]
     done = subprocess.run(command, env=dict(environment), stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [
-            f"error: {' '.join(command[1:])} ended with code {done.returncode}"
-        ]
-        raise UserError(lines[-1].removeprefix("error: "))
+        said = done.stderr.strip().splitlines() or [f"mult.preflight ended with code {done.returncode}"]
+        raise UserError(said[-1].removeprefix("error: "))
     with atomic(NOTE, "w") as file:
         file.write(digest)
 
@@ -58,66 +56,21 @@ def check(settings: Params) -> None:
     from mult.training.balancing import balancing
 
     scale, trained = settings.scale, _trained(settings)
-    encoders = {"encoder": scale.encoder} | (
-        {"baselines.encoder": scale.baselines.encoder} if _has_baselines(scale) else {}
-    )
-    for key, encoder in encoders.items():
-        if encoder.pretrained:  # for it is about the weights
-            _told(f"scale.{key}", encoder, lambda of=encoder: seeded_encoder(scale.image_size, of.model_dump(), 0))
     for run in _kinds(trained):
-        key = "baselines.encoder" if run.study == "baseline" else "encoder"
-        _told(f"scale.{key}", encoders[key], lambda run=run: _try(run, scale))
+        section = scale.baselines.encoder if run.study == "baseline" else scale.encoder
+        if section.pretrained:  # for it is about the weights
+            _made(run, partial(seeded_encoder, scale.image_size, run.encoder, run.seed))
+        _made(run, partial(try_model, run, scale))
     for method in sorted({run.balancing for run in trained}):
         balancing(method, settings.tasks, 1, "cpu")
 
 
-def smallest_batch(scale: Scale) -> int:
-    """The least number of images that a training of ``scale`` computes at once."""
-    part = scale.hardware.part
-    batch = scale.training.batch_size
-    alone = min(batch, scale.fine_tune.images)  # of a fine-tuning, in one process
-    sizes = [batch // scale.hardware.processes, batch, alone]
-    return min(size if not part else min(part, size % part or part, size) for size in sizes)
+def try_model(run: Run, scale: Scale) -> None:
+    """Make the model of ``run`` and show it as few images as it will ever be trained on at once, without values.
 
-
-def _folders(scale: Scale) -> None:
-    from mult.data.domains import EMBEDDED
-    from mult.data.sources.packed import is_packed
-
-    for name, domain in scale.domains.items():
-        if not isinstance(domain, RealDomain):
-            continue
-        if not Path(domain.root).is_dir():
-            raise UserError(f"domains.{name}.root: {domain.root}: no such folder; name the one that {name} is in")
-        if name in EMBEDDED and not is_packed(Path(domain.root)):
-            raise UserError(
-                f"domains.{name}.root: {domain.root}: no packed copy; leave out `root` to have {name} rendered"
-            )
-    for key, encoder in (("encoder", scale.encoder), ("baselines.encoder", scale.baselines.encoder)):
-        if isinstance(encoder.pretrained, str) and not Path(encoder.pretrained).is_file():
-            raise UserError(f"{key}.pretrained: {encoder.pretrained}: no such file; name a .safetensors or .pth file")
-
-
-def _has_baselines(scale: Scale) -> bool:
-    return bool(scale.baselines.runs)
-
-
-def _trained(settings: Params) -> list[Run]:
-    """Every run that is trained from first weights; all names are resolved."""
-    names = [name for name in runs.names(settings) if not name.startswith("tuned-")]
-    return [run for name in names if (run := runs.resolve(settings, name)).study != "constant"]
-
-
-def _kinds(trained: list[Run]) -> Iterator[Run]:
-    """Of each kind of model the run with the most tasks."""
-    largest: dict[tuple, Run] = {}
-    for run in sorted(trained, key=lambda run: len(run.tasks)):
-        largest[run.model, run.decoder.get("base")] = run
-    yield from largest.values()
-
-
-def _try(run: Run, scale: Scale) -> None:
-    """Make the model of ``run`` and show it as few images as it will ever be trained on at once, without values."""
+    Raises:
+        UserError: settings that do not go together, or weights that this machine cannot hold.
+    """
     import psutil
     import torch
 
@@ -141,17 +94,60 @@ def _try(run: Run, scale: Scale) -> None:
                 f"run {run.name!r}: {need / 2**30:.0f} GiB for its weights and their optimiser, but this machine has "
                 f"{there / 2**30:.0f}; take a smaller encoder or head_width"
             )
-        Outputs(model)(torch.empty(smallest_batch(scale), 3, scale.image_size, scale.image_size))
+        Outputs(model)(torch.empty(smallest_batch(run, scale), 3, scale.image_size, scale.image_size))
 
 
-def _told(key: str, encoder: Encoder, make: Any) -> None:
+def smallest_batch(run: Run, scale: Scale) -> int:
+    """The least number of images that a training of ``run``, or the tuning of what it has trained, computes at once."""
+    batch, part = scale.training.batch_size, scale.hardware.part
+    sizes = [batch if run.consistency else batch // scale.hardware.processes]
+    if run.model == "mult":
+        sizes.append(min(batch, scale.fine_tune.images))  # which is done by one process
+    return min(min(part, size % part or part, size) if part else size for size in sizes)
+
+
+def _folders(scale: Scale) -> None:
+    from mult.data.domains import EMBEDDED
+    from mult.data.sources.packed import is_packed
+
+    for name, domain in scale.domains.items():
+        if not isinstance(domain, RealDomain):
+            continue
+        if not Path(domain.root).is_dir():
+            raise UserError(f"domains.{name}.root: {domain.root}: no such folder; name the one that {name} is in")
+        if name in EMBEDDED and not is_packed(Path(domain.root)):
+            raise UserError(
+                f"domains.{name}.root: {domain.root}: no packed copy; leave out `root` to have {name} rendered"
+            )
+    for key, encoder in (("encoder", scale.encoder), ("baselines.encoder", scale.baselines.encoder)):
+        if isinstance(encoder.pretrained, str) and not Path(encoder.pretrained).is_file():
+            raise UserError(f"{key}.pretrained: {encoder.pretrained}: no such file; name a .safetensors or .pth file")
+
+
+def _trained(settings: Params) -> list[Run]:
+    """Every run that is trained from first weights; all names are resolved."""
+    names = [name for name in runs.names(settings) if not name.startswith("tuned-")]
+    return [run for name in names if (run := runs.resolve(settings, name)).study != "constant"]
+
+
+def _kinds(trained: list[Run]) -> Iterator[Run]:
+    """Of each kind of model the run with the most tasks."""
+    largest: dict[tuple, Run] = {}
+    for run in sorted(trained, key=lambda run: len(run.tasks)):
+        largest[run.model, run.decoder.get("base")] = run
+    yield from largest.values()
+
+
+def _made(run: Run, make: Callable[[], object]) -> None:
     try:
         make()
     except UserError:
         raise
     except Exception as error:  # timm's models raise nearly anything over options that do not fit
+        key = "baselines.encoder" if run.study == "baseline" else "encoder"
         text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UserError(f"{key}: {encoder.name!r} with {dict(encoder.options)} cannot be trained: {text}") from None
+        name, options = run.encoder["name"], run.encoder["options"]
+        raise UserError(f"scale.{key}: {name!r} with {options} cannot be trained in {run.name}: {text}") from None
 
 
 def _digest(settings: Params) -> str:

@@ -73,7 +73,7 @@ class Soak:
         if scale.image_size > LARGEST or not (home.train and home.train <= LARGEST):
             return "too large to be tried"
         try:
-            preflight._told("encoder", scale.encoder, lambda: preflight._try(run, scale))
+            preflight._made(run, lambda: preflight.try_model(run, scale))
         except UserError:
             return "refused before the start"
         place = self.folder / f"{scale.image_size}-{home.train}"

@@ -2,11 +2,13 @@
 # make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
 # make audit                                           what is known to be wrong with the packages of requirements.lock
+# make soak [MINUTES=15]                               the pipeline killed at 20 random moments; memory
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SCALE ?= laptop
+MINUTES ?= 15
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,7 +18,7 @@ RAY := ray==2.60.0 msgpack==1.2.4 jsonschema==4.26.0 jsonschema-specifications==
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro report test test-fast audit lint format ui lock clean
+.PHONY: repro report test test-fast soak audit lint format ui lock clean
 
 repro: $(READY)
 	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
@@ -33,6 +35,11 @@ test: $(READY) lint
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak.memory
+	$(BIN)/python -m tests.soak.params --minutes 2
+	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $(MINUTES)
 
 # In an environment of its own, for what it needs is in no lock.
 audit: $(READY)

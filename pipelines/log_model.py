@@ -5,9 +5,7 @@ python -m pipelines log_model mult-shared-s0
 
 from pathlib import Path
 
-import mlflow
-
-from mult import mlflow_model, tracking
+from mult import tracking
 from mult.files import read_json, write_json
 
 
@@ -16,6 +14,6 @@ def main(name: str) -> None:
     config = read_json(folder / "model.json")
     about = tracking.about(config)
     tags = about | {"stage": "log_model", "trained_by": read_json(folder / "run.json")["mlflow_run_id"]}
-    with tracking.stage_run(f"model {name}", about, tags) as tracked, mlflow.start_run(run_id=tracked.id):
-        uri = mlflow_model.log(folder, config["tasks"])
+    with tracking.stage_run(f"model {name}", about, tags) as tracked:
+        uri = tracked.model(folder, config["tasks"])
     write_json(folder / "mlflow_model.json", {"mlflow_run_id": tracked.id, "uri": uri})

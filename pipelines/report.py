@@ -34,9 +34,9 @@ def main() -> None:
     jobs: Jobs = {"collect": (partial(_stage, "collect"), set())}
     jobs |= {study: (partial(_stage, study), {"collect"}) for study in sorted(STUDIES, key="ablation".__ne__)}
     of_studies = [name for name in DESCRIPTIONS if name not in figures.OF_TABLES]
-    jobs |= {name: (partial(figures.draw, name), set(STUDIES)) for name in of_studies}
+    jobs |= {f"figure {name}": (partial(figures.draw, name), set(STUDIES)) for name in of_studies}
     jobs["tables"] = (partial(_stage, "tables"), set(STUDIES))
-    jobs |= {name: (partial(figures.draw, name), {"tables"}) for name in figures.OF_TABLES}
+    jobs |= {f"figure {name}": (partial(figures.draw, name), {"tables"}) for name in figures.OF_TABLES}
     pictures = [f"gallery_figures {domain}" for domain in params.load().scale.domains]
     jobs |= {name: (partial(_stage, *name.split()), set()) for name in pictures}
     jobs["site"] = (partial(_stage, "site"), set(jobs))

@@ -67,3 +67,13 @@ def write_domain(folder: Path, size: int = 32, images: tuple[int, int, int] = (8
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared domain, read-only for tests."""
     return write_domain(tmp_path_factory.mktemp("data") / "noise")
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh sqlite store of MLflow's, to be copied: making one takes seconds."""
+    from mult import tracking
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    tracking.reach(f"sqlite:///{path}")
+    return path

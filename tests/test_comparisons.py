@@ -1,16 +1,21 @@
 """Against a real MLflow store."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
 from mult import comparisons, tracking
+from mult.tracking import sync
+from tests.outage import NOWHERE
 
 ASKS = {"shared over skip": "does sharing help", "drawn over shared": "can the skip go"}
 
 
 @pytest.fixture(autouse=True)
-def _fresh_store(tmp_path, monkeypatch):
+def _fresh_store(tmp_path, monkeypatch, made_store):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(made_store, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("DVC_STAGE", "ablation")
 
@@ -26,7 +31,7 @@ def table(gain=0.5):
 
 
 def current():
-    client, experiment = tracking.connect()
+    client, experiment = tracking.reach()
     return client.search_runs([experiment], "tags.`dvc.current` = 'yes'"), client.search_runs([experiment])
 
 
@@ -56,3 +61,19 @@ def test_each_comparison_is_a_run_that_is_found_again_and_superseded():
     assert not ids & {run.info.run_id for run in newer}
     comparisons.log(table(), ASKS, "home", "laptop")
     assert {run.info.run_id for run in current()[0]} == ids, "the earlier outcome has come back"
+
+
+@pytest.mark.slow
+def test_comparisons_of_an_outage_are_sent_once(monkeypatch, capsys):
+    comparisons.log(table(), ASKS, "home", "laptop")
+    first = {run.info.run_id for run in current()[0]}
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+        for gain in (2.0, 0.5, 2.0, 0.5):
+            comparisons.log(table(gain), ASKS, "home", "laptop")
+    monkeypatch.setattr(sync, "SETTLE_S", 0.0)
+    sync.sync(to=tracking.store_uri())
+    now, everything = current()
+    assert {run.info.run_id for run in now} == first
+    assert len(everything) == 4
+    assert "8 runs sent" in capsys.readouterr().out

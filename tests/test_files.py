@@ -1,9 +1,49 @@
+import ast
 import os
 
 import pytest
 
 from mult import files
 from mult.files import atomic, intact, read_json, sha256, write_json
+from tests.conftest import ROOT
+
+# Calls that write into a file under its own name, and why each is right: what is not read by anyone who would take a
+# part for the whole.
+WRITES = {
+    "src/mult/clones.py": "locks, and settings in a clone that is this process's",
+    "src/mult/cluster.py": "a log",
+    "src/mult/data/damage.py": "a list under a lock, whose lines are whole",
+    "src/mult/data/domains/doom/game.py": "a script in a folder of its own",
+    "src/mult/data/store.py": "in a folder that gets its name when it is complete",
+    "src/mult/launch.py": "an empty file",
+    "src/mult/local.py": "a log",
+    "src/mult/process.py": "a lock",
+    "src/mult/tracking.py": "a lock",
+    "src/mult/training/checkpoint.py": "a lock",
+    "src/mult/training/stopped.py": "a batch to be looked at",
+    "src/mult/word.py": "a word under a lock",
+}
+WRITERS = {"write_text", "write_bytes", "save_file", "imwrite", "savefig", "to_csv", "to_parquet", "savez", "tofile"}
+MODES = {"w", "wb", "x", "xb", "a", "ab", "a+", "r+", "w+"}
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call writes to a path, as far as can be seen."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name == "open":
+        return any(isinstance(of, ast.Constant) and of.value in MODES for of in call.args)
+    opened = call.args and isinstance(call.args[0], ast.Name) and call.args[0].id == "file"
+    return name in WRITERS and bool(call.args) and not opened
+
+
+def test_whatever_is_read_again_is_written_atomically():
+    found = set()
+    for place in ("src/mult", "pipelines"):
+        for path in sorted((ROOT / place).rglob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            if path.parent.name != "bench" and any(writes(call) for call in calls):
+                found.add(str(path.relative_to(ROOT)))
+    assert found <= WRITES.keys(), "write by mult.files.atomic, or say here why not"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -64,3 +104,18 @@ def test_an_intact_large_file_is_read_once(tmp_path, monkeypatch):
     assert intact(path, sha256(path), 3)
     monkeypatch.setattr(files, "sha256", lambda path: pytest.fail("read again"))
     assert intact(path, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 3)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_noted_does_not_count_where_it_is_read_anew(tmp_path, monkeypatch, damaged):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "LARGE", 1)
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    digest = sha256(path)
+    assert intact(path, digest, 3)
+    if damaged:  # by the disk: no time of the file has changed
+        monkeypatch.setattr(files, "sha256", lambda path: "another")
+    assert intact(path, digest, 3), "as it was noted"
+    assert intact(path, digest, 3, anew=True) != damaged
+    assert intact(path, digest, 3) != damaged, "the note is gone"

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from mult import mlflow_model
+from mult import tracking
 from mult.evaluation.predictions import predict
 from mult.models import registry
 from mult.tasks import TASKS
+from mult.tracking import sync
 from tests.models.test_mult import DECODER, TINY
+from tests.outage import NOWHERE
 
 SWIN = {
     "name": "swin_tiny_patch4_window7_224",
@@ -38,20 +40,23 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory) -> tuple[str, torch.nn.Module]:
-    """The URI of a logged model, and the model."""
+    """The URI of a model that was kept while MLflow was away and sent later, and the model."""
     folder = tmp_path_factory.mktemp("served") / "mult-shared-s0"
     registry.save_model(folder, registry.build(CONFIG), CONFIG)
     store = f"sqlite:///{folder.parent}/mlflow.db"
     mlflow.set_tracking_uri(store)
-    os.environ["MLFLOW_TRACKING_URI"] = store
-    try:
-        artifacts = f"file://{folder.parent}/mlruns"
-        experiment = mlflow.create_experiment("mult", artifact_location=artifacts)
-        with mlflow.start_run(experiment_id=experiment):
-            uri = mlflow_model.log(folder, CONFIG["tasks"])
-        yield uri, registry.load_model(folder)[0]
-    finally:
-        del os.environ["MLFLOW_TRACKING_URI"]
+    experiment = mlflow.create_experiment("mult", artifact_location=f"file://{folder.parent}/mlruns")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.setattr(sync, "SETTLE_S", 0.0)
+        patch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+        with tracking.stage_run("model mult-shared-s0", {}, {}) as run:
+            assert run.model(folder, CONFIG["tasks"]) == "", "the store that will know has not answered"
+        sync.sync(to=store)
+    (model,) = mlflow.MlflowClient(store).search_logged_models([experiment])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", store)
+        yield model.model_uri, registry.load_model(folder)[0]
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
         "--ray", metavar="ADDRESS", help="run on this Ray cluster; auto: the one that this machine is in"
     )
 
+    verify = command(
+        "verify",
+        _verify,
+        "Read everything that results rest on: what dvc.lock lists, DVC's cache, prepared data, models, checkpoints. "
+        "Prints a line for each damaged file with the command that mends it; exit code 1 where there is any.",
+        "mult verify --files",
+    )
+    verify.add_argument("--files", action="store_true", help="compare the files of data sets in place with their index")
+
     annotate = command(
         "annotate",
         _annotate,
@@ -187,6 +196,18 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("out", type=Path, metavar="OUT", help="a folder that is empty or not there yet")
     pack.add_argument("--size", type=int, metavar="N", help="pixels; default: image_size of params.yaml's scale")
 
+    track = family("track", "What MLflow has not been told, because it did not answer.", "mult track sync")
+    command("status", _track_status, "Say what waits for MLflow.", "mult track status", track)
+    sync = command(
+        "sync",
+        _track_sync,
+        "Send MLflow what waits, each run to the store that it was meant for. Killed, it is run again: nothing is sent "
+        "twice.",
+        "mult track sync",
+        track,
+    )
+    sync.add_argument("--to", metavar="URI", help="send it to this store instead")
+
     bench = family("bench", "Measure speed here.", "mult bench train --scale laptop")
     domains = command(
         "domains",
@@ -280,6 +301,16 @@ def _repro(chosen: argparse.Namespace) -> int:
     if chosen.minutes is not None and chosen.ray:
         raise UserError("--minutes: a cluster has its own time limits; leave out --minutes or --ray")
     return repro(chosen.jobs, chosen.scale, chosen.ray, chosen.targets, chosen.minutes)
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from mult.verify import Verification
+
+    verification = Verification()
+    for fault in verification.faults(chosen.files):
+        print(fault, flush=True)
+    print(verification.summary())
+    return 1 if verification.damaged else 0
 
 
 def _annotate(chosen: argparse.Namespace) -> None:
@@ -416,6 +447,18 @@ def _bench_model(chosen: argparse.Namespace) -> None:
         raise UserError(f"--variants: {unknown[0]!r} is none of {', '.join(get_args(params.Attention))}")
     _at_least_one(chosen, "rounds", "batch")
     bench(settings, chosen.variants, chosen.rounds, chosen.batch, chosen.precision, chosen.compile)
+
+
+def _track_status(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import status
+
+    status()
+
+
+def _track_sync(chosen: argparse.Namespace) -> None:
+    from mult.tracking.sync import sync
+
+    sync(chosen.to)
 
 
 def _ui(chosen: argparse.Namespace) -> int:

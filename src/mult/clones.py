@@ -23,7 +23,7 @@ import yaml
 from mult import warm
 from mult.errors import UserError
 from mult.local import LOGS, Local, environment
-from mult.process import CHECKPOINTS, STATE, die_with_parent
+from mult.process import CHECKPOINTS, STATE, TRACKING, die_with_parent
 from mult.stage import WORK
 
 
@@ -100,7 +100,10 @@ def take(clones: Path) -> tuple[Path, IO]:
 
 
 def update(folder: Path, origin: Origin) -> None:
-    """Bring the clone to the origin's commit, parameters and cache; logs, times and checkpoints go to the origin."""
+    """Bring the clone to the origin's commit, parameters and cache.
+
+    Logs, times, checkpoints and what waits for MLflow go to the origin.
+    """
     _git("init", "--quiet", str(folder))
     # Left by processes that were killed; nobody else is at work here.
     (folder / ".git" / "index.lock").unlink(missing_ok=True)
@@ -110,7 +113,7 @@ def update(folder: Path, origin: Origin) -> None:
     (folder / "params.yaml").write_text(origin.params, encoding="utf-8")
     (folder / ".dvc" / "config.local").write_text(origin.config, encoding="utf-8")
     (folder / STATE).mkdir(exist_ok=True)
-    for shared in (LOGS, WORK, CHECKPOINTS):
+    for shared in (LOGS, WORK, CHECKPOINTS, TRACKING):
         (folder / shared).unlink(missing_ok=True)
         (folder / shared).symlink_to(Path(origin.folder) / shared)
 

@@ -23,7 +23,7 @@ from mult.clones import Origin, Slot, entries
 from mult.errors import UserError
 from mult.local import LOGS, Local
 from mult.params import Hardware
-from mult.process import CHECKPOINTS, STATE
+from mult.process import CHECKPOINTS, STATE, TRACKING
 from mult.repro import Graph, outdated
 from mult.stage import WORK
 
@@ -195,7 +195,7 @@ def _origin(hosts: int) -> Origin:
     with Repo() as repo:
         links = repo.config["cache"].get("type") or ["reflink", "hardlink", "symlink", "copy"]
         config = f'[cache]\n    dir = {repo.cache.local_cache_dir}\n    type = "{",".join(links)}"\n'
-    for shared in (WORK, CHECKPOINTS):
+    for shared in (WORK, CHECKPOINTS, TRACKING):
         shared.mkdir(parents=True, exist_ok=True)
     return Origin(
         folder=str(Path.cwd()),

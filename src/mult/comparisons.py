@@ -30,11 +30,9 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
     place, logged = f"{tracking.store_uri()} {scale}", read_json(LOGGED) if LOGGED.exists() else {}
     if logged.get(place) == whole and tracking.store_exists():
         return  # importing MLflow takes longer than all of the ablation's table
-    client, experiment = tracking.connect()
     for comparison, question in asks.items():
         rows = table[table["comparison"] == comparison]
         digest = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:12]
-        known = client.search_runs([experiment], f"tags.digest = '{digest}' and tags.scale = '{scale}'", max_results=1)
         overall = rows[(rows["task"] == ALL) & (rows["domain"] == home)].iloc[0]
         variant, base = comparison.split(" over ")
         about = {"variant": variant, "base": base, "seeds": int(overall["seeds"]), "scale": scale}
@@ -44,12 +42,7 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
             f"[{overall['low']:+.1f}, {overall['high']:+.1f}] for all tasks on {home}. "
             f"Run it again: `dvc repro --single-item {STAGE}`"
         )
-        if known:
-            kept = known[0].info.run_id
-            tracking.supersede(client, experiment, known[0].data.tags["dvc.stage"], comparison, scale, kept)
-            client.set_tag(kept, "dvc.current", "yes")
-            continue
-        with tracking.stage_run(comparison, about, tags) as run:
+        with tracking.stage_run(comparison, about, tags, once="digest") as run:
             run.log(_metrics(rows, overall, home))
     write_json(LOGGED, logged | {place: whole})
 

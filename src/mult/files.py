@@ -34,8 +34,10 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO]:
             os.fsync(handle.fileno())
         os.chmod(handle.name, 0o644)
         os.replace(handle.name, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(handle.name)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk
+            error.filename = str(path)
         raise
 
 
@@ -57,11 +59,14 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def intact(path: Path, digest: str, size: int) -> bool:
+def intact(path: Path, digest: str, size: int, anew: bool = False) -> bool:
     """Whether the file is there with ``size`` bytes, whose ``sha256`` is ``digest``.
 
     A large file is read through once: then the file system's word, that nothing has touched it since, is taken. What
-    was verified is noted in ``.mult``, so a disk that goes bad is not seen here; only reading everything would do.
+    was verified is noted in ``.mult``, so a disk that goes bad is not seen here.
+
+    Args:
+        anew: read it whatever was noted, as `mult verify` does.
     """
     if not path.is_file() or path.stat().st_size != size:
         return False
@@ -70,9 +75,10 @@ def intact(path: Path, digest: str, size: int) -> bool:
     seen = path.stat()  # before reading: what is written meanwhile changes the times
     now = f"{digest} {seen.st_ino} {seen.st_mtime_ns} {seen.st_ctime_ns}"
     note = STATE / "intact" / hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-    if note.is_file() and note.read_text(encoding="utf-8") == now:
+    if not anew and note.is_file() and note.read_text(encoding="utf-8") == now:
         return True
     if sha256(path) != digest:
+        note.unlink(missing_ok=True)
         return False
     with atomic(note, "w") as file:
         file.write(now)

@@ -4,12 +4,13 @@ DVC parses the whole file three times a stage and writes it in place, by a parse
 entries of 170 stages that takes five seconds, in which every other stage waits for the lock, and a kill leaves half a
 file. Here the same text is put together from the entries' own texts, of which only a changed one is made anew, and
 written beside the file, which then takes its name. What was written is kept as JSON as well, which is read a hundred
-times faster; it is used only while its digest is that of the file.
+times faster; it is used only while its digest is that of the file, and to put a damaged file back.
 """
 
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,45 @@ def read(path: Path | str) -> tuple[dict, str] | None:
     return (json.loads(kept["data"]), text) if kept else None
 
 
+def complaint(path: Path | str = NAME) -> str | None:
+    """What is wrong with a lock file, in a few words; None where it is whole, or not there.
+
+    Each writer ends it with a line's end, so one that was cut in the middle of a line is told; one that was cut between
+    two lines may be a whole one with fewer entries, which DVC then looks up among its earlier runs.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return "no text"
+    if _kept(path, text):
+        return None
+    if not text.strip():
+        return "empty"
+    return "cut off" if not text.endswith("\n") else _unfit(text)
+
+
+def repair(path: Path | str = NAME) -> str | None:
+    """Put a damaged lock file back as ``modify`` wrote it last, or away where that is not known; says what was done.
+
+    Without it DVC finds each stage's results in its cache by what they were made from, so nothing is trained again.
+    """
+    path = Path(path)
+    fault = complaint(path)
+    if fault is None:
+        return None
+    aside = path.parent / STATE / f"{path.name}.damaged"
+    aside.parent.mkdir(exist_ok=True)
+    os.replace(path, aside)
+    if text := _last_written(path):
+        with atomic(path, "w") as file:
+            file.write(text)
+        return f"{path}: {fault}; it is as it was written last again (the damaged one is {aside})"
+    return f"{path}: {fault}; it is made anew from what DVC's cache knows (the damaged one is {aside})"
+
+
 def kept_beside(path: Path) -> Path:
     """Where what was last written to the lock file ``path`` is kept."""
     return path.parent / STATE / f"{path.name}.json"
@@ -63,6 +103,28 @@ def _kept(path: Path, text: str) -> dict | None:
         return kept if kept["sha256"] == _digest(text) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _last_written(path: Path) -> str | None:
+    try:
+        kept = json.loads(kept_beside(path).read_text(encoding="utf-8"))
+        text, _ = _text(json.loads(kept["data"]), kept["pieces"])
+        return text if _digest(text) == kept["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _unfit(text: str) -> str | None:
+    """Why DVC would not take it."""
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        Lockfile.validate(_yaml().load(text))
+    except (YAMLError, DvcException) as error:
+        return f"not what DVC writes ({type(error).__name__})"
+    return None
 
 
 def _digest(text: str) -> str:

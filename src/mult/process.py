@@ -16,6 +16,7 @@ LAUNCHER = "MULT_LAUNCH"  # a command that starts a training's processes, also o
 UNTIL = "MULT_UNTIL"  # when what is at work should pause, in seconds since 1970
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
 CHECKPOINTS = STATE / "checkpoints"  # of trainings; see mult.training.checkpoint
+TRACKING = STATE / "tracking"  # what MLflow has not been told yet; see mult.tracking.box
 
 
 def die_with_parent(parent: int | None = None) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mult import preflight, warm
+from mult import lockfile, preflight, warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
@@ -105,8 +105,7 @@ def outdated(targets: Sequence[str] = ()) -> Graph:
     try:
         return _outdated(Repo(), targets)
     except DvcException as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"dvc: {text}; if dvc.lock is damaged: `git checkout dvc.lock`, or delete it") from None
+        raise UserError(f"dvc: {' '.join(str(error).split())}") from None
 
 
 def _outdated(repo, targets: Sequence[str]) -> Graph:
@@ -188,9 +187,12 @@ def repro(
         settings = load()
         scale = settings.scale
         began = time.perf_counter()
+        if repaired := lockfile.repair():
+            print(repaired)
         graph = outdated(targets)
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")
+            _remind()
             return 0
         if any(stage.startswith("train") for stage in graph.needs):
             preflight.ready(settings, environment())
@@ -207,6 +209,7 @@ def repro(
             current = run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"])
             mark_current(current, scale.name, besides=STAGE)
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
+        _remind()
         return 1 if failed else PAUSED if time_is_up() and skipped else 0
 
 
@@ -320,6 +323,14 @@ def _summary(graph: Graph, failed: list[str], skipped: list[str], wall: float, e
         print(f"time is up: {to_go} stages to go; the same command goes on where this one ended")
     if failed:
         print(f"failed: {', '.join(failed)}; not tried because of it: {_kinds(doomed) or 'none'}")
+
+
+def _remind() -> None:
+    """Say so if something waits for MLflow."""
+    from mult.tracking.sync import reminder
+
+    if line := reminder():
+        print(line)
 
 
 def _kinds(stages: list[str]) -> str:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from mult import word
 from mult.errors import Paused, UserError
+from mult.failures import told
 from mult.files import write_json
+from mult.memory import peak_mb
 from mult.paths import one_name
 from mult.process import STATE, alone, die_with_parent, rank
 
 PAUSED = 75  # exit code: try again later
 WORK = STATE / "work"  # what each stage's last run did, for the summary of `mult repro`
+PEAKS = STATE / "peaks"  # its memory, for `mult bench pipeline`
 
 
 def run(script: str, arguments: Sequence[str]) -> int:
@@ -30,27 +33,30 @@ def run(script: str, arguments: Sequence[str]) -> int:
         main = _main_of(script, arguments)
         with alone("-".join([script, *arguments])) if rank() == 0 else nullcontext():
             main(*arguments)
+        if name := os.environ.get("DVC_STAGE"):
+            write_json(PEAKS / f"{name}.json", {"peak_mb": round(_peak_mb(), 1)})
 
     return exit_code(work)
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Call ``work``; a user's mistake becomes one line on stderr and code 1, a pause one line and code 75.
+    """Call ``work``; a user's mistake, or a machine's shortage, becomes one line on stderr and code 1, a pause code 75.
 
     One of several processes leaves the line to the process that has started them, and is silent where another's error
     came first (mult.word).
     """
     try:
         work()
-    except (UserError, Paused) as error:
-        paused = isinstance(error, Paused)
-        if word.leave(error) is None:
-            print(error if paused else f"error: {error}", file=sys.stderr)
-        return PAUSED if paused else 1
     except Exception as error:
-        if word.leave(error) not in (None, rank()):
-            return 1
-        raise
+        line = told(error)
+        if line is None:
+            if word.leave(error) not in (None, rank()):
+                return 1
+            raise
+        paused = isinstance(line, Paused)
+        if word.leave(line) is None:
+            print(line if paused else f"error: {line}", file=sys.stderr)
+        return PAUSED if paused else 1
     return 0
 
 
@@ -82,3 +88,8 @@ def working(kind: str) -> Iterator[None]:
 def _cpu_seconds() -> float:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in usage)
+
+
+def _peak_mb() -> float:
+    """Most resident memory that one process of this stage has had."""
+    return max(peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10)

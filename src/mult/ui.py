@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 from mult.params import load
 from mult.process import die_with_parent
-from mult.tracking import connect, store_uri
+from mult.tracking import reach, store_uri
 
 
 def serve(port: int) -> int:
     """Serve the UI on the loopback address until interrupted; returns the server's exit code."""
     now = f"tags.`dvc.current` = 'yes' and tags.scale = '{load().scale.name}'"
-    _, experiment = connect()
+    _, experiment = reach()
     remote = store_uri().startswith("http")
     base = store_uri().rstrip("/") if remote else f"http://127.0.0.1:{port}"
     page = f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"

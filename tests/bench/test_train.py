@@ -55,7 +55,9 @@ def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
     seconds = {"1": 20.0, "2": 11.0}
 
     def clone(folder, steps):
-        (folder / ".mult").mkdir(parents=True)
+        (folder / ".mult" / "peaks").mkdir(parents=True)
+        for stage, peak in (("train_single@depth-0", 310.0), ("train_single@edges-0", 330.5), ("prepare@doom", 90.0)):
+            (folder / ".mult" / "peaks" / f"{stage}.json").write_text(json.dumps({"peak_mb": peak}))
         facts = {"stages": 5, "work_cpu_s": {"training": 15.0}}
         (folder / ".mult" / "last_repro.json").write_text(json.dumps(facts))
         return folder
@@ -66,3 +68,8 @@ def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
     assert table.loc[2, "speedup"] == pytest.approx(20 / 11)
     assert table.loc[1, "beside_s"] == pytest.approx(1.0)
     assert table.loc[2, "work_percent"] == pytest.approx(100 * 15 / 22)
+    assert set(table["peak_mb"]) == {330.5}
+    kinds = json.loads((tmp_path / "pipeline-memory.json").read_text())["rows"]
+    assert kinds == [
+        {"stage": "prepare", "stages": 1, "peak_mb": 90.0}, {"stage": "train_single", "stages": 2, "peak_mb": 330.5},
+    ]  # fmt: skip

@@ -10,12 +10,12 @@ import pytest
 
 from mult.errors import UserError
 from mult.reports import site
-from mult.reports.answer import comparisons
+from mult.reports.answer import comparisons, six_against_one, use_of_maps
 from mult.reports.documents import Table
 from mult.reports.figures.descriptions import Description
 from mult.reports.inline import inline, number
 from tests.conftest import ROOT
-from tests.reports.parts import FACTS, ablation, describe, write_gallery, write_reports
+from tests.reports.parts import FACTS, ablation, describe, grid, write_gallery, write_reports
 
 
 def page(folder):
@@ -62,8 +62,8 @@ def parts(tmp_path):
         (
             ("+0.0 [-1.1, +1.2]", "1.000", "1.5 %", "no evidence"),
             "No evidence that it does: `shared` and `skip` cannot be told apart.",
-            "Over all tasks on `rooms-home`, the errors of `shared` and `skip` are equal to within 0.1 % (gain +0.0 % "
-            "[-1.1, +1.2], 95 % interval over new seeds and new rooms, Holm-adjusted p = 1.000).",
+            "Over all tasks on `rooms-home`, the errors of `shared` and `skip` differ by less than 0.1 % in these runs "
+            "(gain +0.0 % [-1.1, +1.2], 95 % interval over new seeds and new rooms, Holm-adjusted p = 1.000).",
             "That is not evidence of no effect: so few seeds and rooms would often miss one below 1.5 %.",
         ),
         (
@@ -81,6 +81,32 @@ def test_the_answer_is_read_from_the_table(row, headline, measured, caution):
     assert (main.headline, main.measured, main.caution) == (headline, measured, caution)
     assert main.question == "does it help that the map is one for all tasks?"
     assert (other.first, other.second) == ("a", "b")
+
+
+def _table(columns, *rows):
+    blocks = [grid(columns, [[{"text": text} for text in row] for row in rows])]
+    return Table.model_validate({"name": "t", "caption": "T", "blocks": blocks})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("-0.1", "0", "+0.9"), "And these models hardly use their maps: .* by at most 0.9 %. So this says little"),
+        (("-12.3", "–", "+0.9"), r"The maps are used: .* errors of `shared` change by at most 12.3 %\.$"),
+    ],
+)
+def test_whether_maps_are_used_is_read_from_the_probes(changes, said):
+    columns = ["variant", "probe", "semseg %", "depth %", "edges %"]
+    table = _table(columns, ("skip", "uniform", "-99", "-99", "-99"), ("shared", "uniform", *changes))
+    assert re.match(said, use_of_maps(table, "shared"))
+    assert use_of_maps(table, "drawn") == ""
+
+
+def test_six_tasks_against_one_are_read_from_their_table():
+    table = _table(["task", "shared"], ("depth", "0.8 (+1.5)"), ("delta_m", "– (−2.3)"))
+    assert "(`shared`) against one network a task" in six_against_one(table, "shared")
+    assert "worse, -2.3 %" in six_against_one(table, "shared")
+    assert six_against_one(table, "drawn") == ""
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse", "no evidence"])

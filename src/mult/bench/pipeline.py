@@ -1,7 +1,8 @@
-"""`mult bench pipeline`: what stages side by side gain, and what a stage costs beside its work.
+"""`mult bench pipeline`: what stages side by side gain, what a stage costs beside its work, and its memory.
 
 The project is cloned as it is committed, once for each number of jobs, and the one- and two-task trainings of `smoke`
-are run in it with more steps, so that a stage is mostly training, as at larger scales.
+are run in it with more steps, so that a stage is mostly training, as at larger scales. For the memory of every kind of
+stage the whole pipeline is run once at `smoke`.
 """
 
 import os
@@ -18,6 +19,7 @@ from mult.bench.report import write_bench
 from mult.errors import UserError
 from mult.files import read_json
 from mult.progress import progress
+from mult.stage import PEAKS
 
 STAGES = ("train_single", "train_pair")
 
@@ -26,7 +28,8 @@ def bench(steps: int) -> pd.DataFrame:
     """Run the stages with one job and with as many as there are cores.
 
     Columns: jobs, stages, wall_s, speedup (over one job), work_percent (of the jobs' time, spent training), beside_s (a
-    stage's time beside its training), nothing_s (`mult repro` when there is nothing to do).
+    stage's time beside its training), nothing_s (`mult repro` when there is nothing to do), peak_mb (most memory that
+    one process of a stage took).
     """
     cores = os.cpu_count() or 1
     rows = []
@@ -38,12 +41,25 @@ def bench(steps: int) -> pd.DataFrame:
             nothing = _repro(clone, *STAGES)
             facts = read_json(clone / ".mult" / "last_repro.json")
             stages, work = facts["stages"], sum(facts["work_cpu_s"].values())
-            rows.append((jobs, stages, wall, 100 * work / (wall * jobs), (wall * jobs - work) / stages, nothing))
-    table = pd.DataFrame(rows, columns=["jobs", "stages", "wall_s", "work_percent", "beside_s", "nothing_s"])
+            peak = peaks(clone)["peak_mb"].max()
+            rows.append((jobs, stages, wall, 100 * work / (wall * jobs), (wall * jobs - work) / stages, nothing, peak))
+        whole = _clone(Path(folder) / "whole", 4)
+        _repro(whole)
+        memory = peaks(whole)
+    table = pd.DataFrame(rows, columns=["jobs", "stages", "wall_s", "work_percent", "beside_s", "nothing_s", "peak_mb"])
     table.insert(3, "speedup", table["wall_s"].iloc[0] / table["wall_s"])
     about = f"`{' '.join(STAGES)}` at scale smoke with {steps} steps a training, in fresh clones."
     write_bench("pipeline", table, about, f"mult bench pipeline --steps {steps}")
+    about = "Most resident memory of one process of each kind of stage, at scale smoke."
+    write_bench("pipeline-memory", memory, about, f"mult bench pipeline --steps {steps}")
     return table
+
+
+def peaks(project: Path) -> pd.DataFrame:
+    """Columns: stage (its kind), stages (how many were run), peak_mb (of the one that took most)."""
+    found = [(path.stem.split("@")[0], read_json(path)["peak_mb"]) for path in sorted((project / PEAKS).glob("*.json"))]
+    groups = pd.DataFrame(found, columns=["stage", "peak_mb"]).groupby("stage")["peak_mb"]
+    return groups.agg(stages="count", peak_mb="max").reset_index()
 
 
 def _clone(folder: Path, steps: int) -> Path:

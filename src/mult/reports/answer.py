@@ -1,4 +1,4 @@
-"""The study's answer in plain words, made from the first table of the ablation."""
+"""The study's answer in plain words, made from the first tables of the ablation, of the probes and of six tasks."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ GAIN = "all tasks on "  # how the name of the column with the gain begins
 Verdict = Literal["better", "worse", "no evidence"]
 Gain = tuple[float, float, float] | tuple[float] | tuple[()]
 
+USED = 1.0  # percent of a task's error, by which a map must count to be said to be used
 _NUMBER = r"([+-]?\d+(?:\.\d+)?)"
+_NUMBERS = re.compile(_NUMBER)
 _GAIN = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?")
 
 
@@ -79,7 +81,7 @@ class Comparison:
     def _difference(self) -> str:
         size = f"{abs(self.gain[0]):.1f}"
         if float(size) == 0:
-            return f"the errors of `{self.first}` and `{self.second}` are equal to within 0.1 %"
+            return f"the errors of `{self.first}` and `{self.second}` differ by less than 0.1 % in these runs"
         sense = "lower" if self.gain[0] > 0 else "higher"
         return f"the error of `{self.first}` is {size} % {sense} than that of `{self.second}`"
 
@@ -102,6 +104,44 @@ def comparisons(ablation: Table) -> list[Comparison]:
         raise UserError(f"reports/tables/{ablation.name}.json: no column {missing[0]!r}; `make repro` writes it anew")
     rows = [_comparison(dict(zip(grid.columns, row, strict=True)), gain) for row in grid.rows]
     return sorted(rows, key=lambda row: f"{row.first} over {row.second}" != QUESTION)
+
+
+def use_of_maps(probes: Table, variant: str) -> str:
+    """Whether a trained variant uses its maps at all; empty where it was not probed.
+
+    Where it does not, a comparison of maps says nothing of models that do.
+    """
+    for row in _rows(probes):
+        if (row["variant"], row["probe"]) == (variant, "uniform"):
+            changes = [abs(float(row[name])) for name in row if name.endswith(" %") and _NUMBERS.fullmatch(row[name])]
+            most = max(changes, default=0.0)
+            said = f"if every token weighs the same instead, errors of `{variant}` change by at most {most:.1f} %"
+            if most < USED:
+                return (
+                    f"And these models hardly use their maps: {said}. So this says little of models whose maps matter."
+                )
+            return f"The maps are used: {said}."
+    return ""
+
+
+def six_against_one(six_task: Table, variant: str) -> str:
+    """What all tasks in one network gain over one network a task; empty where it was not measured."""
+    for row in _rows(six_task):
+        if row["task"] == "delta_m" and (found := re.search(rf"\({_NUMBER}\)", row.get(variant, ""))):
+            mean = float(found[1])
+            sense = "better" if mean > 0 else "worse" if mean < 0 else "alike"
+            return (
+                f"Six tasks in one network (`{variant}`) against one network a task of the same encoder and schedule: "
+                f"{sense}, {mean:+.1f} % on average over the tasks."
+            )
+    return ""
+
+
+def _rows(table: Table) -> list[dict[str, str]]:
+    """The texts of the first table's rows by column."""
+    grid = next((block for block in table.blocks if isinstance(block, Grid)), None)
+    texts = lambda row: [plain(cell.text).replace("−", "-") for cell in row]  # noqa: E731
+    return [dict(zip(grid.columns, texts(row), strict=True)) for row in grid.rows] if grid else []
 
 
 def _comparison(row: dict[str, Cell], gain: str) -> Comparison:

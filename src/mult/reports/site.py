@@ -6,7 +6,7 @@ The same inputs give the same bytes. The page's own parts are the files of the f
 import csv
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from mult.errors import UserError
 from mult.files import atomic
 from mult.reports import style
 from mult.reports.album import Album, album
-from mult.reports.answer import comparisons
+from mult.reports.answer import Comparison, comparisons, six_against_one, use_of_maps
 from mult.reports.documents import Table, load
 from mult.reports.figures.descriptions import Description
 from mult.reports.inline import inline, number
@@ -92,6 +92,8 @@ def page(report: Report, facts: Mapping[str, object]) -> str:
             report=report,
             facts=facts,
             asked=asked,
+            use_of_maps=_said(use_of_maps, report, "probes", asked),
+            six_against_one=_said(six_against_one, report, "six_task", asked),
             albums=albums,
             attention=any(of.facts["attention"] for of in albums),
             answer_figure=next((of for of in report.figures if of.name == ANSWER), None),
@@ -105,6 +107,12 @@ def page(report: Report, facts: Mapping[str, object]) -> str:
             },
         )
     )
+
+
+def _said(sentence: Callable[[Table, str], str], report: Report, name: str, asked: Sequence[Comparison]) -> str:
+    """A sentence on the first variant asked about, from the table called ``name`` if there is one."""
+    of = next((table for table in report.tables if table.name == name), None)
+    return sentence(of, asked[0].first) if of and asked else ""
 
 
 def write(target: Path, report: Report, facts: Mapping[str, object]) -> str:

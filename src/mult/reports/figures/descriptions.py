@@ -18,7 +18,7 @@ DESCRIPTIONS = {
         "and, smaller, on the other domains, each with a 95 % interval and the least detectable effect, and the answer "
         "in words.",
         "Fall of the error from the second variant to the first with its 95 % interval over new seeds and new rooms; "
-        "an effect within the grey band would not have been found by so many seeds and rooms.",
+        "so many seeds and rooms would often have missed an effect within the grey band.",
     ),
     "sharing_tasks": Description(
         "One map for all tasks, task by task",

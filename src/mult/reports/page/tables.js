@@ -36,6 +36,7 @@ function base() {
 function runItem(place) {
   const [name, id] = runs[place];
   if (!id) return make("li", {}, `${name} (no MLflow run is known)`);
+  if (id.startsWith("local-")) return make("li", {}, `${name} (in MLflow: tags.\`mult.local_id\` = '${id}')`);
   const href = `${base()}/#/runs/${encodeURIComponent(id)}`;
   return make("li", {}, make("a", { href, target: "_blank", rel: "noopener", textContent: name }));
 }

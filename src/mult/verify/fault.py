@@ -1,0 +1,20 @@
+"""What `mult verify` says of one file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file or folder that is not as it was written.
+
+    Attributes:
+        mend: a command of the shell, in the project's folder and its environment.
+    """
+
+    where: Path
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; mend: {self.mend}"

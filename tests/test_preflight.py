@@ -68,7 +68,7 @@ def test_what_cannot_be_made(tmp_path, changes, said):
 def test_a_batch_norm_that_would_see_one_value(tmp_path):
     """A ResNet's coarsest map of 32 pixels is one cell; a batch of one image has then nothing to norm by."""
     one = [("batch_size: 4", "batch_size: 1"), ("runs: {}", "runs: {cnn-single-depth-s0: cnn}")]
-    with pytest.raises(UserError, match=r"baselines\.encoder: 'test_resnet' .* cannot be trained: .*more than 1 value"):
+    with pytest.raises(UserError, match=r"baselines\.encoder: 'test_resnet' .* cannot be trained in cnn-single-depth-s0: .*more than 1 v"):
         preflight.check(settings(tmp_path, *one))
 
 

@@ -23,7 +23,7 @@ def below(path: object, said_by: Path | str) -> str:
         UserError: it is absolute, has ``..`` in it, or is no path at all.
     """
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
-    if not parts or parts[0] == "/" or ".." in parts or not str(path).isprintable():
+    if not parts or parts[0].startswith("/") or ".." in parts or not str(path).isprintable():
         raise UserError(
             f"{said_by}: {str(path)[:100]!r} leads out of the folder that it is in, or nowhere; take it out"
         )

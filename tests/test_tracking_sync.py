@@ -218,7 +218,7 @@ def test_a_slow_store_is_asked_no_more_than_its_share(monkeypatch):
         with link.trying():
             link.call(lambda client, experiment: time.sleep(0.1))
         calls += 1
-    assert calls == 5
+    assert calls in (5, 6)  # a hundredth of the time that has passed is on top
     assert link.closed(last=True) == ""
 
 

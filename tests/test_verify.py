@@ -1,5 +1,6 @@
 """`mult verify`: each kind of damage is found, and mended by the command that it prints."""
 
+import errno
 import hashlib
 import os
 import re
@@ -169,10 +170,13 @@ def test_each_fault_is_found_and_mended_by_what_is_printed(project, capsys):
 def test_a_folder_whose_list_is_damaged(project):
     listing = folder_of("data/noise")
     flip(listing)
-    assert found() == {str(listing): f"rm -f {listing} && dvc commit data/noise"}
-    flip(Path("data/noise/test/rgb.npy"), through_links=True)
+    assert found() == {str(listing): f"rm -rf {listing} && dvc commit data/noise"}
+    array = Path("data/noise/test/rgb.npy")
+    copy = cached(array)
+    flip(array)
+    flip(copy)
     faults = found()
-    assert set(faults) == {"data/noise"}
+    assert set(faults) == {"data/noise", str(copy)}
     run(faults["data/noise"], project)
     assert found() == {}
     assert (project / "made").read_text().split().count("noise") == 2
@@ -223,6 +227,25 @@ def test_a_large_file_that_was_verified_before_is_read_again(project, monkeypatc
     assert whole == facts["sha256"]
     assert found() == {str(path): "dvc repro --force --single-item prepare@noise"}
     assert not intact(path, facts["sha256"], facts["bytes"])
+
+
+def test_what_the_disk_does_not_give_is_damaged(project, monkeypatch):
+    array, weights = Path("data/noise/test/rgb.npy"), Path("runs/a/model.safetensors")
+    inodes = {path.stat().st_ino for path in (array, weights)}  # that of the weights is their copy's as well
+    copy, digest = cached(weights), hashlib.file_digest
+
+    def read(file, kind):
+        if os.fstat(file.fileno()).st_ino in inodes:
+            raise OSError(errno.EIO, "Input/output error")
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
+    assert found() == {
+        str(array): "rm -rf data/noise && dvc checkout data/noise",
+        str(weights): f"rm -rf {copy} {weights} && mult repro train",
+    }
+    Path("dvc.lock").unlink()
+    assert {str(array), str(weights)} <= set(found())
 
 
 def test_files_of_a_data_set_in_place(project):

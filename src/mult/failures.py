@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from mult.errors import Paused, UserError
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 KEPT = "what was finished is kept, the same command goes on from there"
+FULL = f"make room there: {KEPT}"
+BAD = "the disk may be bad: `mult verify` says what is damaged and how to mend it"
+MENDS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EIO: BAD}
 OF_A_WORKER = "mult.errors.UserError: "  # before the line, at the end of a traceback that came from a loader's process
 
 
@@ -16,8 +18,8 @@ def told(error: Exception) -> UserError | Paused | None:
     if isinstance(error, UserError | Paused):
         return UserError(text.rsplit(OF_A_WORKER, 1)[1].strip()) if OF_A_WORKER in text else error
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in FULL:
-            return UserError(f"{cause.filename or 'the disk'}: {cause.strerror}; make room there: {KEPT}")
+        if isinstance(cause, OSError) and cause.errno in MENDS:
+            return UserError(f"{cause.filename or 'the disk'}: {cause.strerror}; {MENDS[cause.errno]}")
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return UserError(f"out of memory; fewer images at once (hardware.part), or fewer stages (--jobs): {KEPT}")
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):

@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from mult.tracking import store
-from tests.outage import Proxy, Stage, home, told
+from mult.files import read_json
+from mult.tracking import store, sync
+from tests.outage import CONTEXT, NOWHERE, Proxy, Stage, home, told
+from tests.project import copy_project
 from tests.stores import mlflow_server
 
 STEPS = 60
@@ -47,6 +49,7 @@ def main() -> None:
             outages(server, Path(place))
             kills(server, Path(place) / "kills", chosen.kills, random.Random(chosen.seed))
         first_users(Path(place) / "first")
+        pipeline(Path(place) / "pipeline")
 
 
 def outages(server: str, place: Path) -> None:
@@ -113,23 +116,35 @@ def kills(server: str, folder: Path, count: int, chance: random.Random) -> None:
     stage = Stage(folder, proxy.address, "kills", bounds, resume)
     stage.log(*range(1, done + 2))
     stage.end()
-    proxy.recover()
-    cut = 0
-    for _ in range(count):
-        process = _start(folder, "track", "sync")
-        try:
-            process.wait(chance.uniform(4.0, 8.0))
-        except subprocess.TimeoutExpired:
-            cut += 1
-            process.kill()
-            process.wait()
+    others, cut = [f"other-{number}" for number in range(count)], 0
+    for other in others:
+        proxy.fail("dead")
+        stage = Stage(folder, proxy.address, other, bounds)
+        stage.log(1, 2, 3)
+        stage.end()
+        proxy.recover()
+        process = CONTEXT.Process(target=_sync, args=(str(folder),))
+        process.start()
+        process.join(chance.uniform(0.1, 1.5))
+        cut += process.is_alive()
+        process.kill()
+        process.join()
     _mult(folder, "track", "sync")
     (facts,) = told(proxy.address, "kills")
     steps = [step for key, step, _ in facts["points"] if key == "val/figure_0"]
     assert steps == list(range(1, done + 2)), steps
     assert facts["status"] == "FINISHED"
-    print(f"a training killed {count} times, {cut} syncs killed: {len(steps)} steps, each once, in one run")
+    told_of = [told(proxy.address, other) for other in others]
+    assert all(runs == told_of[0] and len(runs) == 1 and len(runs[0]["points"]) == 9 for runs in told_of)
+    print(f"a training killed {count} times: its {len(steps)} steps, each once, in one run")
+    print(f"{cut} syncs killed at work, {count} runs: each whole, none twice")
     proxy.close()
+
+
+def _sync(folder: str) -> None:
+    os.chdir(folder)
+    sync.SETTLE_S = 0.3
+    sync.sync()
 
 
 def first_users(folder: Path) -> None:
@@ -151,6 +166,28 @@ def first_users(folder: Path) -> None:
     assert [len(run["points"]) for run in runs] == [FIGURES] * 4
     assert {run["status"] for run in runs} == {"FINISHED"}
     print(f"four first users, {FIGURES} calls each: {took:.0f} s, none lost, none failed; at their end: {left}")
+
+
+def pipeline(folder: Path) -> None:
+    """Stages of each kind at smoke scale while no store answers; then all of it is sent to one that does."""
+    project = copy_project(folder)
+    project.commit()
+    project.environment["MLFLOW_TRACKING_URI"] = NOWHERE
+    said = project.run("mult", "repro", "--scale", "smoke", "probe@shared-0", "fine_tune_six@shared-0", "log_model")
+    reminder = said.splitlines()[-1]
+    assert f"{NOWHERE} has not been told of" in reminder, said
+    sent = project.run("mult", "track", "sync", "--to", "sqlite:///mlflow.db")
+    assert "model mult-shared-s0: models:/" in sent, sent
+    known = {run.data.tags["mult.local_id"]: run.info for run in project.current_runs().values()}
+    ids = {
+        read_json(path)["mlflow_run_id"]
+        for path in project.folder.glob("runs/*/*.json")
+        if "mlflow_run_id" in path.read_text()
+    }
+    assert ids == known.keys()
+    assert {run.status for run in known.values()} == {"FINISHED"}
+    print(f"mult repro, no store: {reminder}")
+    print(f"sent: {len(known)} runs, which runs/ cites by the same ids")
 
 
 def _timed(work: Callable[[], object]) -> float:

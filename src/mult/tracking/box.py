@@ -47,6 +47,7 @@ class Box:
     def __init__(self, folder: Path, head: dict[str, Any], lock: IO):
         self.folder, self.head, self.files, self._lock = folder, head, folder / "files", lock
         self._messages = folder / "messages.jsonl"
+        self._held: list[str] = []
 
     @classmethod
     def new(cls, head: dict[str, Any]) -> "Box":
@@ -86,18 +87,31 @@ class Box:
         write_json(self.folder / "head.json", self.head)
 
     def add(self, message: Message) -> None:
-        """Keep a message, behind those that wait."""
-        with open(self._messages, "a", encoding="utf-8") as file:
-            file.write(json.dumps(message, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Keep a message, behind those that wait.
+
+        Raises:
+            OSError: the disk does not take it; it stays in memory, and is written with the next one.
+        """
+        self._held.append(json.dumps(message, allow_nan=False) + "\n")
+        size = self._messages.stat().st_size if self._messages.exists() else 0
+        try:
+            with open(self._messages, "a", encoding="utf-8") as file:
+                file.writelines(self._held)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.truncate(self._messages, size)
+            raise
+        self._held.clear()
 
     def messages(self) -> list[Message]:
         """What waits, in order."""
-        return _lines(self.folder)
+        return [*_lines(self.folder), *map(json.loads, self._held)]
 
     def clear(self) -> None:
         """Forget what waited: the store has it."""
+        self._held.clear()
         if self._messages.exists():
             os.truncate(self._messages, 0)
         shutil.rmtree(self.files, ignore_errors=True)

@@ -85,26 +85,26 @@ class Run:
 
     def end(self, status: str) -> None:
         """Say how it ended; ``status``: MLflow's word for it."""
+        said = self._tell({"end": status, "time_ms": now_ms()}, last=True)
         with self._on_disk():
-            self._box.add({"end": status, "time_ms": now_ms()})
-            if self._send(last=True):
+            if said:
                 self._box.remove()
-            else:
-                self._box.release()
+        self._box.release()
 
-    def _tell(self, message: dict[str, Any], seconds: float | None = None) -> Said | None:
+    def _tell(self, message: dict[str, Any], seconds: float | None = None, last: bool = False) -> Said | None:
         with self._on_disk():
             self._box.add(message)
-            return self._send(seconds)
+        with self._on_disk():
+            return self._send(seconds, last)
         return None
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:
-        """A full disk will end the stage where it matters."""
+        """A full disk will end the stage where it matters; what is told of it may still reach the store."""
         try:
             yield
-        except (OSError, UserError) as error:
-            print(f"warning: {TRACKING}: {error}; MLflow is not told of it", file=sys.stderr)
+        except (OSError, ValueError, UserError) as error:
+            print(f"warning: {TRACKING}: {error}; MLflow may miss something", file=sys.stderr)
 
     def _send(self, seconds: float | None = None, last: bool = False) -> Said | None:
         """Tell the store what waits, if it is worth a try; None where it waits on."""

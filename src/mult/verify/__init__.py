@@ -19,7 +19,7 @@ from mult.process import CHECKPOINTS, alone
 from mult.progress import progress
 from mult.quick import quicken
 from mult.verify.cached import Cache, Out, fault_of_a_run, faults_of
-from mult.verify.fault import Fault
+from mult.verify.fault import Fault, removing
 from mult.verify.own import faults_of_a_checkpoint, faults_of_a_domain, faults_of_a_model
 
 Item = TypeVar("Item")
@@ -60,11 +60,12 @@ class Verification:
             yield Fault(Path(lockfile.NAME), complaint, "mult repro")
         cache, runs, outs = _of_dvc(bool(complaint))
         stages = {out.path: out.stage for out in outs}
-        yield from self._each("files in DVC's cache", cache.objects(), cache.look)
-        yield from self._each("outs", outs, lambda out: self._out(out, cache))
-        for path in sorted(cache.bad):
-            yield Fault(path, "altered; nothing here needs it", f"rm -f {path}")
-        yield from self._each("runs that DVC remembers", sorted(runs.glob("*/*/*")), fault_of_a_run)
+        if not complaint:  # which has to be mended first: it says what is to be where
+            yield from self._each("files in DVC's cache", cache.objects(), cache.look)
+            yield from self._each("outs", outs, lambda out: self._out(out, cache))
+            for path in sorted(cache.bad):
+                yield Fault(path, "altered; nothing in dvc.lock needs it", removing(path))
+            yield from self._each("runs that DVC remembers", sorted(runs.glob("*/*/*")), fault_of_a_run)
         folders = sorted(path for path in Path("data").glob("[!.]*") if path.is_dir())
         yield from self._each("domains", folders, lambda path: faults_of_a_domain(path, stages.get(path)))
         models = sorted(Path("runs").glob("*/model.json"))

@@ -4,7 +4,7 @@
     .dvc/cache/files/md5/77/0c….dir   the list of a folder's files, as JSON
     .dvc/cache/runs/c0/c049…/2bfe…    an earlier run of a stage: what it was made from and what came out
 
-A good copy, in the workspace or in the cache, mends the other; without one the stage is run again.
+A whole copy, in the workspace or in the cache, mends the other; without one the stage is run again.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mult.verify.fault import Fault
+from mult.verify.fault import Fault, removing
 
 FOLDER = ".dir"  # ends the name of what lists a folder
 NAME = re.compile(rf"[0-9a-f]{{30}}({re.escape(FOLDER)})?")
@@ -72,12 +72,15 @@ class Cache:
         return self.path(oid).is_file() and self.path(oid) not in self.bad
 
     def md5(self, path: Path) -> str:
-        """Of a file's content."""
+        """Of a file's content; empty where the disk does not give it."""
         about = path.stat()
         key = (about.st_dev, about.st_ino)
         if key not in self._seen:
-            with open(path, "rb") as file:
-                self._seen[key] = hashlib.file_digest(file, "md5").hexdigest()
+            try:
+                with open(path, "rb") as file:
+                    self._seen[key] = hashlib.file_digest(file, "md5").hexdigest()
+            except OSError:
+                self._seen[key] = ""
         return self._seen[key]
 
 
@@ -89,21 +92,17 @@ def faults_of(out: Out, cache: Cache) -> State:
     can_restore = bool(oids) and wanted is not None and all(map(cache.has, oids))
     if not found and not can_restore:
         return State(absent=True)
-    # Where it is not known which are the out's, all bad copies go: DVC would take them for what the stage has made.
-    bad = sorted(cache.bad if wanted is None else cache.bad & {cache.path(oid) for oid in oids})
-    target = shlex.quote(str(out.path))
-    if can_restore:
-        mend = f"rm -rf {target} && dvc checkout {target}"
-    else:
-        mend = f"{shlex.join(['rm', '-rf', *map(str, [out.path, *bad])])} && mult repro {shlex.quote(out.stage)}"
+    bad = cache.bad & {cache.path(oid) for oid in oids}
     if wanted is None:
+        # It is not known which are the out's, so all bad copies go: DVC would take one for what the stage has made.
+        mend = f"{removing(out.path, *cache.bad)} && mult repro {shlex.quote(out.stage)}"
         fault = Fault(out.path, "not as dvc.lock has it, and DVC's list of its files is damaged or missing", mend)
-        return State(faults=[fault], explained=set(bad))
-    wrong = sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))
-    if wrong:
-        return State(faults=[Fault(path, _what(path, found, wanted), mend) for path in wrong], explained=set(bad))
-    commit = f"rm -f {{}} && dvc commit {target}"
-    return State(faults=[Fault(path, f"altered, DVC's copy of {out.path}", commit.format(path)) for path in bad])
+        return State(faults=[fault], explained=bad)
+    if wrong := sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path)):
+        again = f"dvc checkout {shlex.quote(str(out.path))}" if can_restore else f"mult repro {shlex.quote(out.stage)}"
+        mend = f"{removing(out.path, *bad)} && {again}"
+        return State(faults=[Fault(path, _what(path, found, wanted), mend) for path in wrong], explained=bad)
+    return State(faults=[_copied(path, out, wanted, cache) for path in sorted(bad)])
 
 
 def fault_of_a_run(path: Path) -> Iterator[Fault]:
@@ -115,10 +114,20 @@ def fault_of_a_run(path: Path) -> Iterator[Fault]:
         return
     try:
         whole = _get_cache_hash(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)) == path.name
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
+    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError):
         whole = False
     if not whole:
-        yield Fault(path, "altered, DVC's memory of an earlier run", f"rm -f {path}")
+        yield Fault(path, "altered, DVC's memory of an earlier run", removing(path))
+
+
+def _copied(copy: Path, out: Out, wanted: dict[Path, str], cache: Cache) -> Fault:
+    """A bad copy of what is whole in the workspace."""
+    whole = [path for path, oid in wanted.items() if cache.path(oid) == copy]
+    if whole:
+        mend = shlex.join(["install", "-m", "444", str(whole[0]), str(copy)])
+    else:  # the list of a folder's files
+        mend = f"{removing(copy)} && dvc commit {shlex.quote(str(out.path))}"
+    return Fault(copy, f"altered, DVC's copy of {whole[0] if whole else out.path}", mend)
 
 
 def _files(path: Path) -> list[Path]:

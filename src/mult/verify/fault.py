@@ -1,5 +1,6 @@
 """What `mult verify` says of one file."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,3 +19,8 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}; mend: {self.mend}"
+
+
+def removing(*paths: Path) -> str:
+    """The command that removes files and folders."""
+    return shlex.join(["rm", "-rf", *map(str, sorted(paths))])

@@ -68,7 +68,9 @@ def test_what_cannot_be_made(tmp_path, changes, said):
 def test_a_batch_norm_that_would_see_one_value(tmp_path):
     """A ResNet's coarsest map of 32 pixels is one cell; a batch of one image has then nothing to norm by."""
     one = [("batch_size: 4", "batch_size: 1"), ("runs: {}", "runs: {cnn-single-depth-s0: cnn}")]
-    with pytest.raises(UserError, match=r"baselines\.encoder: 'test_resnet' .* cannot be trained in cnn-single-depth-s0: .*more than 1 v"):
+    with pytest.raises(
+        UserError, match=r"baselines\.encoder: 'test_resnet' .*cannot be trained in cnn-.*: .*more than 1 value"
+    ):
         preflight.check(settings(tmp_path, *one))
 
 
@@ -121,10 +123,11 @@ def test_repro_says_it_before_anything_is_rendered(tmp_path):
 
     project = copy_project(tmp_path / "mult")
     project.edit("options: {embed_dim: 16,", "options: {embed_dimm: 16,")
+    project.commit()
     said = project.run("mult", "repro", "--scale", "smoke", code=1)
     assert "error: encoder: timm cannot make" in said
     assert said.count("\n") <= 3
-    assert not list((project.folder / "data").glob("*")) if (project.folder / "data").exists() else True
+    assert not (project.folder / "data").exists()
 
 
 def test_every_scale_can_be_made_but_for_what_is_fetched(tmp_path, monkeypatch):

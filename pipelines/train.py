@@ -47,7 +47,7 @@ def main(name: str) -> None:
     processes = 1 if alone else settings.scale.hardware.processes
     launching = must_launch(processes)
     home = Path("data") / settings.scale.train_domain
-    data = training_data(home, run)
+    data = training_data(home, run, settings.scale.training.batch_size)
     if launching:
         if LAUNCHER not in os.environ:
             device_of(settings.scale.hardware, processes - 1)
@@ -72,11 +72,11 @@ def main(name: str) -> None:
         checkpoints.remove()
 
 
-def training_data(home: Path, run: Run) -> dict[str, Split]:
+def training_data(home: Path, run: Run, batch_size: int) -> dict[str, Split]:
     """The splits train and val; train alone where the data set has no val, as NYUv2.
 
     Raises:
-        UserError: there are none, or the domain lacks one of the run's tasks.
+        UserError: there are none, or fewer images than a batch, or the domain lacks one of the run's tasks.
     """
     data = {"train": open_split(home, "train")}
     if "val" in splits_of(home):
@@ -85,6 +85,11 @@ def training_data(home: Path, run: Run) -> dict[str, Split]:
         raise UserError(
             f"{home}: no labels for {', '.join(missing)}, so {run.name} cannot be trained on it; choose another "
             "train_domain in params.yaml"
+        )
+    if run.study != "constant" and len(data["train"]) < batch_size:
+        raise UserError(
+            f"{home}: {len(data['train'])} training images are fewer than training.batch_size ({batch_size}); write a "
+            "smaller one in params.yaml"
         )
     if "val" not in data and run.study != "constant":
         print(f"{home}: no val split to choose weights by; {run.name} keeps those of its last step", file=sys.stderr)

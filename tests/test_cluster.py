@@ -102,7 +102,7 @@ def test_a_clone_is_one_process_s_and_survives_what_a_kill_leaves(tmp_path):
 
 def shrink(project: Project) -> Project:
     """Leave every kind of stage, but few of each, and trainings of two steps; and commit."""
-    project.edit("if self.pairs != wanted:", "if not self.pairs:", "src/mult/params.py")
+    project.edit("if self.pairs != wanted:", "if not self.pairs:", "src/mult/params/whole.py")
     path = project.folder / "params.yaml"
     params = yaml.safe_load(path.read_text())
     params["pairs"] = ["depth+normal"]

@@ -1,13 +1,20 @@
 import re
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import torch
 
+from mult.cli import DOMAINS
+from mult.data.domains import EMBEDDED
+from mult.data.sources import SOURCES, cocodoom, replica, taskonomy
 from mult.errors import UserError
-from mult.params import load
+from mult.params import domains, fields, load
 from mult.repro import choose_scale
 from mult.runs import names, probed, resolve
+from mult.tasks import TASKS
+from mult.training.balancing import METHODS
 from tests.conftest import ROOT
 
 # Whatever scale the project stands at.
@@ -46,19 +53,23 @@ def test_every_scale_is_valid_and_can_be_chosen(tmp_path):
         ("steps: 4", "stepz: 4", r"scales\.smoke\.training\.stepz: unknown key"),
         ("lr: 1.0e-3", "lr: fast", r"scales\.smoke\.training\.lr: 'fast': .*number"),
         ("lr: 1.0e-3", "lr: .inf", r"scales\.smoke\.training\.lr: inf: .*finite"),
-        ("test: 8,", "test: 0,", r"scales\.smoke\.domains\.rooms-home\.test: 0: .*greater than 0"),
+        ("test: 8,", "test: 0,", r"scales\.smoke\.domains\.rooms-home\.test: 0: .*equal to 1"),
         ("[semseg, depth,", "[semseg, depht,", r"tasks\.1: 'depht': .*'semseg', 'depth'"),
-        ("  - semseg+depth\n", "", r"pairs must be all 15 pairs of tasks"),
+        ("  - semseg+depth\n", "", r"pairs: \[.*\] must be all 15 pairs of tasks"),
         ("scale: *laptop", "scale: laptop", r"scale: write \*laptop \(with the star\)"),
-        ("warmup_steps: 1\n", "warmup_steps: 9\n", r"training\.warmup_steps must be below"),
+        ("warmup_steps: 1\n", "warmup_steps: 9\n", r"training\.warmup_steps: 9 is not below training\.steps \(4\)"),
         ("rooms-loft: {train", "rooms-attic: {train", r"'rooms-attic': .*'rooms-home', 'rooms-loft'"),
         (
             "attention: self",
             "attention: selfish",
             r"variants\.self\.attention: 'selfish': .*'self', 'skip', 'skip_lowrank', 'shared'",
         ),
-        ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain 'nyuv2' is none of domains"),
-        ("batch_size: 4", "batch_size: 400", r"training\.batch_size 400 is above the 16 images"),
+        ("train_domain: rooms-home", "train_domain: nyuv2", r"train_domain: 'nyuv2' is none of domains"),
+        (
+            "batch_size: 4",
+            "batch_size: 400",
+            r"training\.batch_size: 400 is above the 16 of domains\.rooms-home\.train",
+        ),
         ("single: [0],", "single: [0, 0],", r"seeds\.single: \[0, 0\] names a seed twice"),
         ("pair: [0],", "pair: [],", r"seeds\.pair: \[\]: .*at least 1 item"),
         ("six: [0, 1]", "six: [-1]", r"seeds\.six\.0: -1: .*greater than or equal to 0"),
@@ -106,7 +117,7 @@ def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(tmp_path
 
 def test_affinities_need_whole_weights(tmp_path):
     divided = TEXT.replace("processes: 1 ", "processes: 2 ", 1).replace("shard: false", "shard: true", 1)
-    with pytest.raises(UserError, match=r"scales\.smoke: affinity_every: it needs whole weights, .*; write 0"):
+    with pytest.raises(UserError, match=r"scales\.smoke: affinity_every: 2: it needs whole weights, .*; write 0"):
         loaded(tmp_path, divided)
 
 
@@ -173,3 +184,148 @@ def test_every_probed_run_is_trained(tmp_path):
         settings = loaded(tmp_path, TEXT.replace("scale: *laptop", f"scale: *{scale}"))
         assert set(probed(settings)) <= set(names(settings))
         assert {name[5:].rpartition("-")[0] for name in probed(settings)} == settings.variants.keys()
+
+
+# What was accepted once, and ended a run later: an hour of rendering, or days of training.
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (
+            "lr: 1.0e-3\n",
+            "lr: 1.0e-3\n      lr: 2.0e-3\n",
+            r"'lr' stands twice in one section, the second time in line \d+",
+        ),
+        ("sheet: {images: 24,", "sheet: {images: 24, images: 25,", r"'images' stands twice in one section"),
+        ("  drawn: {", "  self: {", r"'self' stands twice"),
+        ("lr: 1.0e-3\n", "lr: 1.0e+3\n", r"training\.lr: 1000\.0: .*less than or equal to 1"),
+        ("weight_decay: 0.01", "weight_decay: 1.0e+9", r"training\.weight_decay: 1000000000\.0: .*equal to 1"),
+        ("weight: 0.5}", "weight: 1.0e+300}", r"losses\.semseg\.weight: 1e\+300: .*equal to 1000000"),
+        ("ema: 0.0 ", "ema: .nan ", r"training\.ema: nan: .*finite"),
+        ("dropout: 0.0\n", "dropout: 0.99999999\n", r"dropout: 0\.99999999: .*equal to 0\.9"),
+        ("validate_every: 2 ", "validate_every: 0 epochs ", r"validate_every: '0 epochs': write a number of steps"),
+        ("validate_every: 2 ", "validate_every: true ", r"validate_every: True: write a number of steps"),
+        ("workers: 0 ", "workers: 1000000 ", r"hardware\.workers: 1000000: .*equal to 256"),
+        ("views: 4, edge", "views: 1000000, edge", r"rooms-home\.views: 1000000: .*equal to 100"),
+        ("edge_sigma: 3.0}", "edge_sigma: 1.0e+9}", r"rooms-home\.edge_sigma: 1000000000\.0: .*equal to 64"),
+        ("blur: 0.015", "blur: 1.0e-30", r"shifts\.blur: 1e-30: .*equal to 0\.0001"),
+        ("image_size: 32", "image_size: 32000000", r"image_size: 32000000: .*equal to 2048"),
+        ("size: 128}", "size: 65536}", r"sheet\.size: 65536: .*equal to 512"),
+        ("test: 8, views: 4", "test: 1, views: 4", r"domains\.rooms-home\.test: 1: the probes exchange maps"),
+        ("six: [0, 1]", "six: [1]", r"seeds\.six: \[1\] lacks 0, the seed of the run that MLflow keeps"),
+        ("six: [0, 1]", "six: [0, 99999999999]", r"seeds\.six\.1: 99999999999: .*less than 2147483648"),
+        ("train_domain: rooms-home", "train_domain: replica", r"train_domain: 'replica' is none of domains"),
+        ("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", "doom: {root: /d}", None),
+        ("doom: {train: 8,", "replica: {train: 8,", r"domains\.replica: replica is read in place and needs a `root`"),
+        (
+            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            "nyuv2: {root: /d, split: all}",
+            r"'all' is none of \(there",
+        ),
+        (
+            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            "cocodoom: {root: /d, split: maps}",
+            r"cocodoom\.split: 'maps' is none of run, map, run-full, map-full",
+        ),
+        (
+            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            "replica: {root: ''}",
+            r"replica\.root: '': write one line",
+        ),
+        (
+            "options: {embed_dim: 16,",
+            "options: {drop_rate: .nan, embed_dim: 16,",
+            r"options: drop_rate: nan: write a word",
+        ),
+        ("options: {embed_dim: 16,", "options: {embed_dim: 1000000,", r"options: embed_dim: 1000000: write a word"),
+        ("options: {embed_dim: 16,", "options: {in_chans: 3, embed_dim: 16,", r"options: 'in_chans' is no option"),
+        ("options: {embed_dim: 16,", "options: {checkpoint_path: x, embed_dim: 16,", r"'checkpoint_path' is no option"),
+        (
+            "options: {embed_dim: 16,",
+            "options: {since: 2020-01-01, embed_dim: 16,",
+            r"options: since: .*2020.*: write a",
+        ),
+        (
+            "name: swin_tiny_patch4_window7_224",
+            "name: hf-hub:a/b",
+            r"encoder\.name: 'hf-hub:a/b': write the name of a timm",
+        ),
+        ("pretrained: false   #", "pretrained: 1   #", r"encoder\.pretrained: 1: write false, true, or the path"),
+        ("balancings: [unc", "balancings: [famo, unc", r"balancings: famo stands twice"),
+        (
+            "  - semseg+depth+normal+keypoints\n",
+            2 * "  - semseg+depth+normal+keypoints\n",
+            r"sets: .* stands twice; keep one",
+        ),
+        ("variants: [self, skip,", "variants: [self, self,", r"gallery\.variants: self stands twice"),
+        ("base: skip,", "base: shared,", r"comparisons: shared over shared compares a variant with itself"),
+        ("variant: drawn, base: shared", "variant: shared, base: skip", r"comparisons: shared over skip stands twice"),
+        (
+            "asks: does it help that the map is one for all tasks}",
+            'asks: ""}',
+            r"comparisons\.0\.asks: '': write one line",
+        ),
+        ("  drawn: {", "  trivial: {", r"variants: 'trivial' has a meaning"),
+        ("  drawn: {", f"  {'d' * 41}: {{", r"variants\.d+: 'd+': .*at most 40 characters"),
+        ("  mtan: {", "  tuned-x: {", r"baselines: 'tuned-x' has a meaning .*: runs called tuned-… are others"),
+        ("cnn-six-s0: cnn\n", "cnn-six-s00: cnn\n", r"baselines\.runs: 'cnn-six-s00': 'cnn' must be"),
+        (
+            "balancing: fixed ",
+            "balancing: pcgrad ",
+            r"'xtc-six-s0': consistency is an extra loss, .*pcgrad cannot weigh",
+        ),
+        ("part: 0  ", "part: 2  ", r"balancings: famo needs the losses of the whole batch"),
+        ("{attention: skip}   ", "{attention: skip, balancing: stch}   ", None),
+        (
+            "scale: *laptop",
+            "scale: {<<: *laptop, image_size: 96}",
+            r"scale: it must be one of scales .*: write \*laptop",
+        ),
+        ("scale: *laptop", "scale: *training", r"scale.*missing|scale\..*unknown key"),
+        ("tasks: [semseg", "tasks: !!python/name:os.system [semseg", r"cannot be read as YAML: "),
+        ("steps: 4\n", "steps: !!int four\n", r"cannot be read as YAML: "),
+        ("steps: 4\n", "steps: 2020-13-45\n", r"cannot be read as YAML: "),
+        ("steps: 4\n", f"steps: {'9' * 5000}\n", r"cannot be read as YAML: "),
+        ("steps: 4\n", f"steps: 0x{'f' * 5000}\n", r"training\.steps: "),
+        ("sets:\n", f"sets: {'[' * 3000}\n", r"YAML|untie"),
+    ],
+)
+def test_what_would_end_a_run_later_is_refused_at_once(tmp_path, old, new, complaint):
+    assert old in TEXT
+    text = TEXT.replace(old, new, 1)
+    if complaint is None:
+        loaded(tmp_path, text)
+        return
+    with pytest.raises(UserError) as error:
+        loaded(tmp_path, text)
+    assert re.search(complaint, str(error.value)), error.value
+    assert str(error.value).isprintable()
+
+
+def test_numbers_are_those_that_dvc_reads(tmp_path):
+    """YAML 1.1 has 010 as eight and 1:30 as ninety; DVC, which makes the stages' names of them, has not."""
+    assert loaded(tmp_path, TEXT.replace("six: [0, 1]", "six: [0, 010]", 1)).scales["smoke"].seeds.six == [0, 10]
+    assert loaded(tmp_path, TEXT.replace("lr: 1.0e-3\n", "lr: 1e-3\n", 1)).scales["smoke"].training.lr == 1e-3
+    with pytest.raises(UserError, match=r"hardware\.shard: 'no': .*boolean"):
+        loaded(tmp_path, TEXT.replace("shard: false", "shard: no", 1))
+
+
+def test_a_scale_that_is_not_there(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT[: TEXT.index("  # One GPU")] + "scale: *smoke\n")
+    assert load(path, "laptop").scale.name == "laptop"
+    for call in (lambda: load(path, "gpu"), lambda: choose_scale("gpu", path)):
+        with pytest.raises(UserError, match=r"scale 'gpu' is none of scales \(smoke, laptop\)"):
+            call()
+    assert path.read_text().endswith("scale: *smoke\n")
+
+
+def test_lists_that_are_kept_twice_are_equal():
+    assert get_args(fields.Rendered) == EMBEDDED
+    assert get_args(fields.InPlace) == tuple(SOURCES)
+    assert get_args(fields.DomainName) == DOMAINS
+    assert domains.PARTITIONS["taskonomy"] == (*taskonomy.PARTITIONS, ".csv")
+    assert domains.PARTITIONS["replica"] == (replica.USUAL, ".csv")
+    assert domains.PARTITIONS["cocodoom"] == cocodoom.PARTITIONS
+    needs = {name: METHODS[name](list(TASKS), 4, torch.device("cpu")).needs for name in METHODS}
+    assert set(fields.ALL_AT_ONCE) == {name for name, of in needs.items() if of == "losses"}
+    assert set(fields.BY_GRADIENTS) == {name for name, of in needs.items() if of == "gradients"}

@@ -4,10 +4,21 @@ import shutil
 
 import pytest
 
+from mult import params, runs
+from mult.errors import UserError
 from mult.files import read_json
 from mult.repro import choose_scale
 from pipelines import train
 from tests.conftest import ROOT, write_domain
+
+
+def test_fewer_images_than_a_batch_are_one_line(tmp_path):
+    """As a data set in place may have: how many it has is not known from params.yaml."""
+    settings = params.load(ROOT / "params.yaml", "smoke")
+    home = write_domain(tmp_path / "data", images=(3, 2, 2))
+    with pytest.raises(UserError, match=r"data: 3 training images are fewer than training\.batch_size \(4\); write"):
+        train.training_data(home, runs.resolve(settings, "single-depth-s0"), 4)
+    assert len(train.training_data(home, runs.resolve(settings, "constant-mean-s0"), 4)["train"]) == 3
 
 
 @pytest.mark.slow

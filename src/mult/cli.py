@@ -341,8 +341,9 @@ def _predict(chosen: argparse.Namespace) -> None:
 
 def _export(chosen: argparse.Namespace) -> None:
     from mult.export import export_onnx
+    from mult.paths import one_name
 
-    folder = Path("runs") / chosen.name
+    folder = Path("runs") / one_name(chosen.name, "--run")
     report = export_onnx(folder, chosen.out or Path("exports") / f"{chosen.name}.onnx", chosen.size)
     print("\n".join(report.lines()))
 

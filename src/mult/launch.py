@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from mult.stage import PAUSED
 
 WORDS = STATE / "words"
 POLL_S = 0.1
+LOOPBACK = "lo"  # Linux's name of it
 LEAVING_S = 5.0  # for a process to end by itself: after it has left word, and after it has been asked to
 
 
@@ -70,7 +72,10 @@ def _started(command: Sequence[str], environment: Mapping[str, str], processes: 
     from torch.distributed import TCPStore  # late: torch, which another launcher's processes do without here
 
     # The port is the kernel's choice and this process's until all have ended: nobody else can come by it in between.
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    # Bound here, for the store itself would listen on every interface.
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
     common = {
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
@@ -81,11 +86,18 @@ def _started(command: Sequence[str], environment: Mapping[str, str], processes: 
     running: list[subprocess.Popen] = []
     try:
         for rank in range(processes):
-            own = environment | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            own = _nowhere_else() | environment | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             running.append(subprocess.Popen(command, env=own, preexec_fn=partial(die_with_parent, os.getpid())))
         return _codes(running, place)
     finally:
         _end(running)
+
+
+def _nowhere_else() -> dict[str, str]:
+    """Variables by which gloo and NCCL listen on the loopback interface alone, where it is known by its name."""
+    if LOOPBACK not in (name for _, name in socket.if_nameindex()):
+        return {}
+    return {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
 
 
 def _codes(running: Sequence[subprocess.Popen], place: Path) -> list[int]:

@@ -8,13 +8,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 
 from mult.encode import encode
 from mult.errors import UserError
-from mult.files import write_json
+from mult.files import read_json, write_json
+from mult.models import constant
 from mult.models.registry import load_model
 from mult.panel import cell_size, panel
+from mult.params import Encoder
+from mult.params.fields import LARGEST_IMAGE
+from mult.params.reading import complaint
 from mult.photos import find_photos, folder_names, read_photo
 from mult.png import write_png
 from mult.progress import progress
@@ -64,13 +69,38 @@ def load_predictor(run: str, size: int | None = None) -> Predictor:
     """The trained run called ``run`` below runs/, or in the folder ``run``; ``size`` is that of training if not given.
 
     Raises:
-        UserError: there is no trained run.
+        UserError: there is no trained run, or its model.json asks for something else than a model of this package.
     """
     folder = Path(run)
     if folder.name == run and not (folder / "model.json").is_file():
         folder = Path("runs") / run
-    model, config = load_model(folder)
+    if (folder / "model.json").is_file():
+        _look_into(folder / "model.json")
+    try:
+        model, config = load_model(folder)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"{folder}: its model cannot be made here: {text}; is it of another version?") from None
     return Predictor(model, tuple(config["tasks"]), tuple(config["classes"]), size or config["image_size"])
+
+
+def _look_into(path: Path) -> None:
+    """See that ``path``, which may be from somebody else, describes a model that params.yaml could have.
+
+    timm, which gets the encoder's options, can be asked to fetch and read other files.
+    """
+    try:
+        config = read_json(path)
+        if config["model"] not in constant.KINDS:
+            Encoder.model_validate(config["encoder"])
+        tasks, classes, size = (config[key] for key in ("tasks", "classes", "image_size"))
+        fits = tasks and set(tasks) <= TASKS.keys() and len(classes) <= 256 and 0 < size <= LARGEST_IMAGE
+    except ValidationError as error:
+        raise UserError(f"{path}: encoder.{complaint(error)}") from None
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(f"{path}: no description of one of this package's models; is the folder a run's?")
 
 
 @dataclass

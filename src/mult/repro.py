@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mult import lockfile, warm
+from mult import lockfile, preflight, warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
@@ -34,7 +34,7 @@ HEARTBEAT_S = 30
 def choose_scale(name: str, path: Path | str = "params.yaml") -> None:
     """Make ``name`` the scale of ``path``, by its last line; nothing else in the file changes."""
     path = Path(path)
-    load(path)
+    load(path, name)
     text = path.read_text(encoding="utf-8")
     changed, count = re.subn(r"(?m)^scale: \*\w+", f"scale: *{name}", text)
     if count != 1:
@@ -194,6 +194,8 @@ def repro(
             print(f"scale {scale.name}: everything is up to date")
             _remind()
             return 0
+        if any(stage.startswith("train") for stage in graph.needs):
+            preflight.ready(settings, environment())
         with _engine(graph, scale.hardware, jobs, ray) as engine:
             print(
                 f"scale {scale.name}: {len(graph.needs)} stages to look at, {engine.slots} at a time; logs in {LOGS}/"

@@ -14,6 +14,7 @@ from mult.errors import Paused, UserError
 from mult.failures import told
 from mult.files import write_json
 from mult.memory import peak_mb
+from mult.paths import one_name
 from mult.process import STATE, alone, die_with_parent, rank
 
 PAUSED = 75  # exit code: try again later
@@ -67,6 +68,8 @@ def _main_of(script: str, arguments: Sequence[str]) -> Callable[..., None]:
     wanted = list(inspect.signature(main).parameters)
     if len(wanted) != len(arguments):
         raise UserError(f"usage: python -m pipelines {' '.join([script, *map(str.upper, wanted)])}")
+    for argument in arguments:  # a run or a domain, which names files
+        one_name(argument, f"python -m pipelines {script}")
     return main
 
 

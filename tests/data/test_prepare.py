@@ -115,7 +115,7 @@ def test_a_killed_worker_is_one_line(tmp_path, monkeypatch):
 
 
 def test_no_images_is_one_line():
-    with pytest.raises(ValidationError, match="greater than 0"):
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
         EmbeddedDomain(test=0, views=2, edge_sigma=3.0)
     for name in EMBEDDED:
         with pytest.raises(UserError, match="images must be at least 1"):

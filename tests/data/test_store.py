@@ -5,6 +5,7 @@ import pytest
 
 from mult.data.store import LABELS, Writer, open_split
 from mult.errors import UserError
+from mult.files import read_json, write_json
 from tests.conftest import CLASSES, sample, write_domain
 
 
@@ -43,6 +44,17 @@ def test_a_damaged_file_is_named(tmp_path, domain, harm):
     with pytest.raises(UserError, match=r"normal\.npy.*delete"):
         open_split(folder, "test")
     open_split(folder, "train")
+
+
+def test_an_index_that_names_other_files_is_refused(tmp_path, domain):
+    folder = tmp_path / "noise"
+    shutil.copytree(domain, folder)
+    index = read_json(folder / "index.json")
+    files = index["splits"]["test"]["files"]
+    files["../../elsewhere"] = files["rgb"]
+    write_json(folder / "index.json", index)
+    with pytest.raises(UserError, match=r"'\.\./\.\./elsewhere' in its index is no label; delete"):
+        open_split(folder, "test")
 
 
 def test_an_unfinished_domain_does_not_appear(tmp_path):

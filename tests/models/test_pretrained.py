@@ -73,6 +73,19 @@ def test_files_without_weights(tmp_path):
         load_weights(swin(0).body, tmp_path / "empty.pth")
 
 
+def test_a_tensor_by_the_name_of_a_section_is_a_tensor(tmp_path):
+    state = swin(1).body.state_dict()
+    torch.save({"model": torch.zeros(2)} | state, tmp_path / "file.pth")
+    assert load_weights(swin(2).body, tmp_path / "file.pth") == 1.0
+
+
+@pytest.mark.parametrize("options", [{"num_heads": [3]}, {"num_heads": [0, 1, 1, 1]}, {"out_indices": [9]}])
+def test_options_that_timm_stumbles_over_are_one_line(options):
+    with pytest.raises(UserError, match="encoder: timm cannot make") as error:
+        swin(1, **options)
+    assert "\n" not in str(error.value)
+
+
 def test_weights_that_timm_did_not_load_are_noticed():
     assert check_loaded(swin(1).body, swin(2).body, "swin") > 0.9  # other first values: as good as loaded
     with pytest.raises(UserError, match="timm loaded 0% of 'swin'"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mult.data.store import open_split
+from mult.files import sha256, write_json
 from mult.training.checkpoint import Checkpoints, fingerprint
 from mult.training.trainer import train
 from tests.conftest import ROOT, write_domain
@@ -119,6 +120,18 @@ def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
     assert checkpoints.newest() is None
     checkpoints.remove()
     assert not checkpoints.folder.parent.exists()
+
+
+def test_one_that_is_no_checkpoint_is_skipped_and_named(tmp_path, capsys):
+    """Its digest is the one written with it: the fault was there before."""
+    checkpoints = Checkpoints(tmp_path / "run" / "kept", 1e9)
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step})
+    newest = checkpoints.folder / "step-00000002.pt"
+    newest.write_bytes(b"not a checkpoint")
+    write_json(newest.with_suffix(".json"), {"sha256": sha256(newest)})
+    assert checkpoints.newest() == {"step": 1}
+    assert "step-00000002.pt: damaged (UnpicklingError)" in capsys.readouterr().err
 
 
 def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):

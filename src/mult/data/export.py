@@ -73,7 +73,7 @@ def _buildings(found: Survey) -> dict[str, str]:
     for split, group, _ in found.groups:
         if splits.setdefault(group, split) != split:
             raise UserError(f"{group}: in {splits[group]} and in {split}; keep it in one (`mult data check` lists all)")
-    buildings = {group: re.sub(r"[^\w.-]+", "-", group) for group in splits}
+    buildings = {group: re.sub(r"[^\w.-]+|^\.+", "-", group) for group in splits}
     if len(set(buildings.values())) < len(buildings):
         raise UserError("two groups have names that are not told apart as folders; rename one of them")
     return buildings

@@ -29,9 +29,11 @@ from mult.data.survey import nothing_in
 from mult.data.workers import in_batches
 from mult.errors import UserError
 from mult.files import atomic, sha256, write_json
+from mult.paths import below
 from mult.process import STATE
 from mult.progress import progress
 
+TABLES = ("views.parquet", "views.arrow")
 MARKED = 4096  # bytes of a file's beginning and of its end
 THREADS = 16  # that wait for the disk or the network at the same time
 AT_A_TIME = 1000  # views whose rows are Python objects, which take far more room than a table's
@@ -106,8 +108,13 @@ def is_of_a_view(column: str) -> bool:
 
 
 def view_of(row: Mapping[str, object]) -> View:
-    """A row of the index as the view that it was made from."""
-    files = {name.removesuffix("_path"): path for name, path in row.items() if name.endswith("_path") and path}
+    """A row of the index as the view that it was made from.
+
+    Raises:
+        UserError: a path in it leads out of the data set.
+    """
+    paths = ((name, path) for name, path in row.items() if name.endswith("_path") and path)
+    files = {name.removesuffix("_path"): below(path, "views.arrow") for name, path in paths}
     return View(row["split"], row["group"], row["name"], files, row["fov"], row["place"])
 
 
@@ -175,7 +182,7 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, 
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    tables = [partial / "views.parquet", partial / "views.arrow"]
+    tables = [partial / name for name in TABLES]
     with pq.ParquetWriter(tables[0], schema) as parquet, pa.ipc.new_file(str(tables[1]), schema) as arrow:
         for batch in _batches(parts, schema):
             parquet.write_batch(batch)

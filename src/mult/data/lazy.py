@@ -15,7 +15,7 @@ import pyarrow as pa
 from mult.data.damage import Damage
 from mult.data.encoding import NO_DEPTH
 from mult.data.fit import square, square_fov
-from mult.data.index import is_of_a_view, view_of
+from mult.data.index import TABLES, is_of_a_view, view_of
 from mult.data.sources import Source, View, open_source
 from mult.data.sources.prepared import Prepared
 from mult.data.sources.source import SPLITS, UNKNOWN
@@ -153,8 +153,9 @@ def open_index(folder: Path, index: Mapping, split: str) -> Split:
     Raises:
         UserError: the index is damaged, or the data set is no longer where or as it was.
     """
-    for name, facts in index["tables"].items():
-        if not intact(folder / name, facts["sha256"], facts["bytes"]):
+    for name in TABLES:
+        facts = index["tables"].get(name, {})
+        if not intact(folder / name, facts.get("sha256"), facts.get("bytes")):
             raise UserError(f"{folder / name}: missing or altered; delete {folder} and run `dvc repro`")
     source = open_source(index["domain"], index["root"], index["partition"])
     if source.layout != index["layout"]:

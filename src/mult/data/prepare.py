@@ -99,7 +99,7 @@ def _render(job: tuple[Unit, int, float, Path]) -> None:
 
 def _samples(kept: Path, units: list[Unit]) -> Iterator[Sample]:
     for unit in units:
-        with np.load(_file(kept, unit)) as stored:
+        with np.load(_file(kept, unit), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         for view, fov in enumerate(arrays["fov"]):
             yield {label: arrays[label][view] for label in LABELS}, unit.group, float(fov)

@@ -122,7 +122,8 @@ def open_split(folder: Path | str, split: str) -> Split:
     """Open one split and check every file of it against the index.
 
     Raises:
-        UserError: no such folder or split, or a file that is missing, truncated or altered (it is named).
+        UserError: no such folder or split, an index that names more than labels, or a file that is missing, truncated
+            or altered (it is named).
     """
     folder = Path(folder)
     index = read_index(folder)
@@ -133,6 +134,8 @@ def open_split(folder: Path | str, split: str) -> Split:
 
         return open_index(folder, index, split)
     entry = index["splits"][split]
+    if strange := sorted(entry["files"].keys() - LABELS.keys()):  # they name files
+        raise UserError(f"{folder}: {strange[0]!r} in its index is no label; delete {folder} and run `dvc repro`")
     arrays = {}
     for label, facts in entry["files"].items():
         path = folder / split / f"{label}.npy"
@@ -141,7 +144,7 @@ def open_split(folder: Path | str, split: str) -> Split:
                 f"{path}: missing, truncated or altered (its digest is not the index's); "
                 f"delete {folder} and run `dvc repro`"
             )
-        arrays[label] = np.load(path, mmap_mode="r")
+        arrays[label] = np.load(path, mmap_mode="r", allow_pickle=False)
     return Split(
         domain=index["domain"],
         split=split,

@@ -95,8 +95,8 @@ def _create(name: str, pretrained: bool, options: Mapping) -> nn.Module:
 
     try:
         return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
-    except (RuntimeError, TypeError, AttributeError, AssertionError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())[:200]
+    except Exception as error:  # timm's models raise nearly anything over options that do not fit
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         offline = "; without a network, name a local file as `pretrained`" if pretrained else ""
         raise UserError(f"encoder: timm cannot make {name!r} with {dict(options)}: {text}{offline}") from None
 

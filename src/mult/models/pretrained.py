@@ -17,6 +17,7 @@ from mult.errors import UserError
 
 ENOUGH = 0.95  # of a backbone's parameters must come from the file
 KEY = "encoder.pretrained"
+NESTED = ("model", "state_dict")  # where training scripts put the weights within their checkpoints
 
 
 def load_weights(body: nn.Module, path: Path | str) -> float:
@@ -80,8 +81,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         text = " ".join(str(error).split())[:120]
         raise UserError(f"{KEY}: {path}: no weights can be read from it: {text}") from None
-    while isinstance(stored, Mapping) and (inner := stored.get("model") or stored.get("state_dict")):
-        stored = inner
+    while isinstance(stored, Mapping) and (inner := [stored[k] for k in NESTED if isinstance(stored.get(k), Mapping)]):
+        stored = inner[0]
     tensors = {k: v for k, v in stored.items() if isinstance(v, Tensor)} if isinstance(stored, Mapping) else {}
     if not tensors:
         raise UserError(f"{KEY}: {path}: there are no weights by name in it")

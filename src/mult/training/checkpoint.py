@@ -11,6 +11,7 @@ covers parameters, data and code, so a training finds only checkpoints of itself
 import fcntl
 import hashlib
 import json
+import pickle
 import shutil
 import sys
 import time
@@ -61,7 +62,7 @@ class Checkpoints:
                 if read_json(path.with_suffix(".json"))["sha256"] == sha256(path):
                     return torch.load(path, map_location="cpu", weights_only=True)
                 complaint = "its digest is not the one written with it"
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
                 complaint = type(error).__name__
             if rank() == 0:  # the others see the same
                 print(f"warning: {path}: damaged ({complaint}); an older one is tried", file=sys.stderr)

@@ -51,6 +51,8 @@ def check_splits(source: Source) -> None:
 
 
 def _open_source(domain: str, root: Path | str, partition: str | None) -> Source:
+    if not isinstance(root, str | Path):  # in an index.json that is not ours
+        raise UserError(f"{domain}: root {root!r} is no folder's name")
     root = Path(root)
     if is_packed(root):
         return Packed(root, partition, domain)

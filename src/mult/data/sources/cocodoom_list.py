@@ -6,6 +6,7 @@ that is kept aside, for every training and every worker process of it opens the 
 
 import csv
 import hashlib
+import zipfile
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
@@ -59,9 +60,9 @@ def open_list(path: Path, aside: Path = STATE / "lists") -> FrameList:
     there = path.stat()
     about = f"{path.resolve()} {there.st_size} {there.st_mtime_ns}".encode() + TYPES.read_bytes()
     kept = aside / f"{path.stem}-{hashlib.sha256(about).hexdigest()[:12]}.npz"
-    if kept.is_file():
-        with np.load(kept) as file:
-            return FrameList(**file)
+    # What is kept and cannot be read, or is no arrays of numbers, is made anew.
+    with suppress(OSError, ValueError, TypeError, zipfile.BadZipFile), np.load(kept, allow_pickle=False) as file:
+        return FrameList(**file)
     found = read_list(path)
     with suppress(OSError), atomic(kept) as file:  # in a folder where nothing may be written it is read each time
         np.savez(file, **vars(found))

@@ -16,6 +16,7 @@ from mult.data.sources.nyu_tables import FRAMES, official_split
 from mult.data.sources.picture import read_bytes
 from mult.data.sources.source import SPLITS, View
 from mult.errors import UserError
+from mult.paths import no_way_out, one_name
 
 TRIPLES = "nyu_v2_3task.json"  # AdaShare's lists of files, a split each
 NO_ECHO = (0, 10_000)  # millimetres in raw depth where Kinect measured nothing: no answer, or beyond its range
@@ -48,7 +49,8 @@ def listed(root: Path, _: str) -> Frames:
     lists = [path for split in SPLITS if (path := root / "gt_sets" / f"{split}.txt").is_file()]
     if not lists:
         raise UserError(f"{root / 'gt_sets'}: no train.txt and val.txt that name the frames; fetch the copy again")
-    return [(path.stem, name) for path in lists for name in read_bytes(path).decode("utf-8", "replace").split()]
+    named = ((path, name) for path in lists for name in read_bytes(path).decode("utf-8", "replace").split())
+    return [(path.stem, one_name(name, path)) for path, name in named]
 
 
 def in_folders(root: Path, files: str) -> Frames:
@@ -66,7 +68,7 @@ def numbered(root: Path, files: str) -> Frames:
     if path.is_file():
         try:
             lists = json.loads(read_bytes(path))
-            return [(split, Path(of[0]).stem) for split in SPLITS for of in lists.get(split, ())]
+            return [(split, one_name(Path(of[0]).stem, path)) for split in SPLITS for of in lists.get(split, ())]
         except (ValueError, TypeError, AttributeError, IndexError, KeyError):
             raise UserError(f"{path}: not lists of files by split; fetch it again, or take it away") from None
     names = sorted(path.stem for path in root.glob(files.format(name="*")))
@@ -147,7 +149,7 @@ class Bundle:
     """
 
     def __init__(self, root: Path, layout: Layout):
-        """Raises: UserError: the frames of the splits cannot be told."""
+        """Raises: UserError: the frames of the splits cannot be told, or a file of them is a link out of its folder."""
         self.root, self.layout, self.classes = root, layout.text, layout.classes
         self._lowest = layout.lowest
         files = {label: path for label, path in layout.files.items() if any(_search(root, path))}
@@ -168,6 +170,9 @@ class Bundle:
             )
             for split, name in frames
         ]
+        for view in self.views:
+            for file in view.files.values():
+                no_way_out(root / file)
 
     def rgb(self, view: View) -> np.ndarray:
         """uint8 (H, W, 3)."""

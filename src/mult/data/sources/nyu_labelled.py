@@ -40,6 +40,8 @@ class Labelled:
             missing = [name for name in NEEDED if name not in file]
             if missing:
                 raise UserError(f"{self._path}: no {', '.join(missing)} in it; fetch the labelled dataset again")
+            for name in NEEDED:
+                self._must_be_here(file[name])
             frames, scenes = len(file["images"]), self._scenes(file)
         splits = self._splits(root / SPLIT_FILE, frames)
         files = dict.fromkeys(sorted(self.own), FILE)
@@ -84,7 +86,18 @@ class Labelled:
         """Scene of each frame, such as kitchen_0004; [] where the file does not say."""
         if "scenes" not in file:
             return []
-        return ["".join(map(chr, file[reference][:].ravel())) for reference in file["scenes"][:].ravel()]
+        texts = [file[reference] for reference in file["scenes"][:].ravel()]
+        for text in texts:
+            self._must_be_here(text)
+        return ["".join(map(chr, text[:].ravel())) for text in texts]
+
+    def _must_be_here(self, values: "h5py.Dataset") -> None:
+        """Raises: UserError: ``values`` are in another file, which HDF5 opens without a word, or are no array."""
+        import h5py
+
+        here = isinstance(values, h5py.Dataset) and values.file.filename == str(self._path)
+        if not here or values.is_virtual or values.external:
+            raise UserError(f"{self._path}: {values.name} is no array in this file; fetch the labelled dataset again")
 
     def _splits(self, path: Path, frames: int) -> dict[int, str]:
         """Frame to split, of those in the file; by splits.mat where it is there."""

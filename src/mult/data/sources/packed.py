@@ -66,6 +66,7 @@ class Packed(Source):
         self.resized_to = index["image_size"]
         self.layout = f"packed shards of {self.resized_to} pixels"
         self._splits: dict[str, dict] = index["splits"]
+        self.must_know(self._splits, self.own)
         self._of_a_shard: int = index["shard_images"]
         # Of each group: its first image's number in the split, and how many there are.
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
@@ -140,6 +141,7 @@ class Packed(Source):
         if not path.is_file() or sha256(path) != self._splits[split]["shards"][number]:
             raise altered(path)
         shard = read_json(path)
+        self.must_know((), shard["files"])
         return shard | {"lacking": {label: frozenset(shard["lacking"].get(label, ())) for label in shard["files"]}}
 
 

@@ -25,6 +25,7 @@ class Prepared(Source):
         self.domain, self.classes = index["domain"], tuple(index["classes"])
         self.edge_sigma, self.image_size = index.get("edge_sigma", self.edge_sigma), index["image_size"]
         self._splits: dict[str, dict] = index["splits"]
+        self.must_know(self._splits, (label for of in self._splits.values() for label in of["files"]))
         self._arrays = {split: open_split(self.root, split).arrays for split in self._splits}
         self.own = frozenset(label for arrays in self._arrays.values() for label in arrays)
 
@@ -42,7 +43,7 @@ class Prepared(Source):
     def load(self, view: View, label: str) -> np.ndarray:
         arrays = self._arrays.setdefault(view.split, {})
         if label not in arrays:  # in a worker process
-            arrays[label] = np.load(self.root / view.files[label], mmap_mode="r")
+            arrays[label] = np.load(self.root / view.files[label], mmap_mode="r", allow_pickle=False)
         return np.asarray(arrays[label][view.place])
 
     def __getstate__(self) -> dict:

@@ -5,7 +5,7 @@ size and with OpenCV's camera axes. What the files lack and the recipes allow is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,15 @@ class Source(ABC):
         Raises:
             UserError: the file cannot be read, or is not what it should be; names the file, the fault and the mend.
         """
+
+    def must_know(self, splits: Iterable[str], labels: Iterable[str]) -> None:
+        """See that an index, which may be somebody else's, names nothing but splits and labels: they name files.
+
+        Raises:
+            UserError: it names something else.
+        """
+        if strange := sorted({*splits} - {*SPLITS} | {*labels} - {*LABELS}):
+            raise UserError(f"{self.root}: {strange[0]!r} in its index is no split and no label; make it anew")
 
     def left_out(self) -> Mapping[str, str]:
         """Groups that are on the disk or in the partition and are not used by default, with the reason of each."""

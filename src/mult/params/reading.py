@@ -1,0 +1,77 @@
+"""Reading the file, and saying in one line what is wrong with it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.constructor import DuplicateKeyError
+
+from mult.errors import UserError
+from mult.params.fields import shown
+from mult.params.whole import Params
+
+LONGEST = 400  # characters of a message
+
+
+def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
+    """Read and check a params file; ``scale`` names one to take in place of the one that the file chooses.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or breaks the schema; the text names file, key, value and mend.
+    """
+    path = Path(path)
+    try:
+        settings = Params.model_validate(_read(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {complaint(error)}") from None
+    except RecursionError:
+        raise UserError(f"{path}: a section that is within itself, or thousands in one another; untie it") from None
+    if scale is None:
+        return settings
+    if scale not in settings.scales:
+        raise UserError(f"{path}: scale {scale!r} is none of scales ({', '.join(settings.scales)})")
+    return settings.model_copy(update={"scale": settings.scales[scale]})
+
+
+def _read(path: Path) -> Any:
+    """The file's content as DVC's own parser has it, so that a number means one thing to both."""
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the project's folder, or name the file") from None
+    except DuplicateKeyError as error:
+        key = re.search(r'duplicate key "(.*?)"', error.problem or "")
+        raise UserError(
+            f"{path}: {shown(key[1]) if key else 'a key'} stands twice in one section, the second time in line "
+            f"{error.problem_mark.line + 1}; keep one"
+        ) from None
+    # A tag such as !!int before what is no integer ends in any of these.
+    except (YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {_cut(' '.join(str(error).split()))}") from None
+
+
+def complaint(error: ValidationError) -> str:
+    """The first complaint as ``key: value: what is allowed``, and how many more there are."""
+    details = error.errors(include_url=False)
+    # A misspelt key shows up as unknown and as missing: the first says more.
+    first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+    parts = [str(part) or "''" for part in first["loc"] if part not in ("embedded", "real", "[key]")]
+    key = ".".join(parts) or "(the file)"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown key; remove it, or see the comments in params.yaml for the keys there are"
+    elif first["type"] == "missing":
+        message = "missing; it has no default"
+    elif first["type"] in ("model_type", "dict_type"):
+        message = f"{shown(first['input'])}: it must be a section, keys with values below it"
+    elif not first["type"].startswith("value_error"):
+        message = f"{shown(first['input'])}: {message}"
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{_cut(' '.join(key.split()))}: {_cut(' '.join(message.split()))}{more}"
+
+
+def _cut(text: str) -> str:
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,0 +1,175 @@
+"""requirements.lock pins every package that is installed, and set-up installs from nothing else."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests import audit
+from tests.conftest import ROOT
+
+LOCK, CUDA = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
+WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = WHOLE["project"]
+# Extras that set-up does not install; `make test` adds them, or they are for users.
+ON_DEMAND = ("weights", "ray", "postgresql")
+# What torch's CUDA build brings, and its CPU build does not. pip comes with Python's own venv.
+WITH_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
+OURS = ("pip", canonicalize_name(PROJECT["name"]))
+
+
+def lock(path: Path = LOCK) -> dict[str, str]:
+    """Name -> version."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    pins = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line) for line in lines]
+    assert all(pins), [line for line, pin in zip(lines, pins, strict=True) if not pin]
+    return {canonicalize_name(pin[1]): pin[2] for pin in pins}
+
+
+def needs(of: Distribution, extra: str = "") -> Iterator[Requirement]:
+    """What a distribution, or one of its extras, needs on this machine."""
+    for line in of.requires or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield requirement
+
+
+def installed() -> dict[str, Distribution]:
+    return {canonicalize_name(of.metadata["Name"]): of for of in distributions()}
+
+
+def on_demand() -> set[str]:
+    """What the extras that set-up leaves out bring along, as far as it is installed."""
+    there = installed()
+    todo = [Requirement(line) for extra in ON_DEMAND for line in PROJECT["optional-dependencies"][extra]]
+    found: set[str] = set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name in there and name not in found and name not in lock():
+            found.add(name)
+            todo += [more for extra in ("", *requirement.extras) for more in needs(there[name], extra)]
+    return found
+
+
+def test_every_line_is_one_package_at_one_version():
+    names = [re.match(r"[^=]+", line)[0] for line in LOCK.read_text().splitlines() if line and line[0] != "#"]
+    assert len(lock()) == len(names)
+    assert names == sorted(names, key=str.lower)
+
+
+def test_what_is_installed_is_what_the_lock_says():
+    there, pins = installed(), lock()
+    public = {name: Version(of.version).public for name, of in there.items()}  # less the name of torch's build
+    wrong = {name: (public.get(name), pin) for name, pin in pins.items() if public.get(name) != pin}
+    assert wrong == {}
+    beside = there.keys() - pins.keys() - set(OURS) - on_demand()
+    assert {name for name in beside if not WITH_TORCH.fullmatch(name)} == set()
+
+
+def test_the_lock_is_all_that_the_project_needs():
+    pins, asked = lock(), list(map(Requirement, PROJECT["dependencies"]))
+    for extra, lines in PROJECT["optional-dependencies"].items():
+        asked += [] if extra in ON_DEMAND else map(Requirement, lines)
+    todo, seen = list(asked), set()
+    there = installed()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if WITH_TORCH.fullmatch(name):
+            continue
+        assert name in pins, f"{requirement} is not in the lock"
+        assert requirement.specifier.contains(pins[name], prereleases=True), (
+            f"{requirement}, but {pins[name]} in the lock"
+        )
+        for extra in ("", *requirement.extras):
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                todo += needs(there[name], extra)
+    assert all(of.specifier.contains(pins[of.name]) for of in map(Requirement, WHOLE["build-system"]["requires"]))
+    strange = pins.keys() - {name for name, _ in seen} - {"setuptools", "wheel"}
+    assert strange == set(), "in the lock, and nothing needs it"
+
+
+def recipe(target: str) -> list[str]:
+    text = (ROOT / "Makefile").read_text()
+    return re.search(rf"(?m)^{re.escape(target)}:.*\n((?:\t.*\n)+)", text)[1].replace("\t", "").splitlines()
+
+
+def test_set_up_installs_from_the_lock_alone():
+    pips = [line for line in recipe("$(READY)") if "$(PIP)" in line]
+    assert pips == [
+        "@$(PIP) --no-deps --constraint requirements.lock setuptools wheel",
+        "@$(PIP) --constraint requirements.lock --constraint requirements-cuda.lock torch",
+        "@$(PIP) --no-deps --no-build-isolation --requirement requirements.lock",
+        "@$(PIP) --no-deps --no-build-isolation --editable .",
+    ]
+    assert not [line for line in recipe("$(READY)") if "pip install" in line]
+    assert {"torch", "setuptools", "wheel"} <= lock().keys()
+    assert not lock(CUDA).keys() & lock().keys()
+    assert all(WITH_TORCH.fullmatch(name) for name in lock(CUDA))
+
+
+def test_what_make_test_adds_is_pinned():
+    variables = dict(re.findall(r"(?m)^(RAY) := (.*)$", (ROOT / "Makefile").read_text()))
+    lines = [line for line in recipe("test") if "$(PIP)" in line]
+    pins = {}
+    for line in lines:
+        line = re.sub(r"\$\((RAY)\)", lambda found: variables[found[1]], line).split("||")[0]
+        program, option, *names = line.split()
+        assert (program, option) == ("@$(PIP)", "--no-deps"), line
+        pins |= dict(name.split("==") for name in names)
+    known = [Requirement(of) for extra in ON_DEMAND for of in PROJECT["optional-dependencies"][extra]]
+    assert all(of.specifier.contains(pins[of.name]) for of in known)
+    there = installed()
+    for name in pins.keys() & there.keys():
+        assert there[name].version == pins[name]
+        missing = {canonicalize_name(of.name) for of in needs(there[name])} - pins.keys() - lock().keys()
+        assert missing == set(), f"{name} needs it, and nothing pins it"
+
+
+def test_ci_sets_up_as_a_user_does():
+    script = (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"(?m)^make test$", script)
+    assert not re.search(r"\bpip\b", script)
+
+
+FLAW = {"id": "PYSEC-1", "fix_versions": ["2.0", "1.9"]}
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "line", "code"),
+    [
+        ([{"name": "a", "version": "1", "vulns": []}], "audit: 0 known vulnerabilities in 1 packages", 0),
+        ([{"name": "a", "version": "1", "vulns": [FLAW]}], "a 1: PYSEC-1, mended in 2.0, 1.9", 1),
+        (
+            [{"name": "a", "version": "1", "vulns": [FLAW | {"fix_versions": []}]}],
+            "a 1: PYSEC-1, mended in no version",
+            1,
+        ),
+        (
+            [{"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "Dependency not found\non PyPI"}],
+            "audit: not done: 1 of 2 packages could not be asked about: Dependency not found on PyPI",
+            2,
+        ),
+    ],
+)
+def test_what_was_not_asked_about_is_not_clean(dependencies, line, code):
+    lines, found = audit.verdict(json.dumps({"dependencies": dependencies, "fixes": []}))
+    assert lines[0].startswith(line)
+    assert found == code
+
+
+@pytest.mark.parametrize("said", ["", "Traceback\nConnectionError: no route", "[]", "{}"])
+def test_an_audit_that_could_not_be_made_is_one_line(said):
+    lines, code = audit.verdict(said)
+    assert len(lines) == 1
+    assert lines[0].startswith("audit: not done: ")
+    assert code == 2

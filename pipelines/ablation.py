@@ -11,6 +11,7 @@ from mult import comparisons, params
 from mult.evaluation.ablation import ALL, Errors, ablation, greatest_difference, noise
 from mult.evaluation.results import load_results
 from mult.reports import tables
+from mult.reports.style import signed
 from mult.reports.tables import Shown
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     notes = [
         "A gain is the fall of the error in percent of the second variant's, with its 95 % interval over new seeds "
         "*and* new rooms; errors are 1 - pixel accuracy, absolute errors and angles, averaged over a room's images. "
-        "*Detectable*: the least effect that these seeds and rooms would have found in four of five studies. *Better* "
+        "*Least detectable*: the effect that these seeds and rooms would have found in four of five studies. *Better* "
         "or *worse* is said only where the adjusted p (Holm) is at most 0.05; *no evidence* is not evidence of no "
         "effect: one up to the detectable size may be there. All tasks: each in units of the second variant's error.",
         "The paper prints no number for `shared` over `skip`, its own claim.",
@@ -62,7 +63,7 @@ def _answers(table: pd.DataFrame, settings: params.Params) -> pd.DataFrame:
                 "comparison": overall["comparison"],
                 f"all tasks on {settings.scale.train_domain}, gain %": _cell(overall),
                 "p (Holm)": _p(overall["p_holm"]),
-                "detectable": f"{overall['detectable']:.1f} %" if pd.notna(overall["detectable"]) else "–",
+                "least detectable": f"{overall['detectable']:.1f} %" if pd.notna(overall["detectable"]) else "–",
                 "answer": overall["verdict"],
                 "single tasks, all domains": f"{(single == 'better').sum()} better, {(single == 'worse').sum()} worse, "
                 f"{(single == 'no evidence').sum()} no evidence",
@@ -103,8 +104,8 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
 def _cell(row: pd.Series) -> str:
     if pd.isna(row["gain"]):
         return "–"
-    interval = f" [{row['low']:+.1f}, {row['high']:+.1f}]" if pd.notna(row["low"]) else ""
-    text = f"{row['gain']:+.1f}{interval}"
+    interval = f" [{signed(row['low'])}, {signed(row['high'])}]" if pd.notna(row["low"]) else ""
+    text = f"{signed(row['gain'])}{interval}"
     return text if row["verdict"] == "no evidence" else f"**{text}**"
 
 

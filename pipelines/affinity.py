@@ -7,6 +7,7 @@ python -m pipelines affinity
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import combinations
 
 import pandas as pd
@@ -24,6 +25,7 @@ from mult.evaluation.affinity import (
 from mult.evaluation.results import load_results
 from mult.files import atomic
 from mult.reports import tables
+from mult.reports.style import signed
 from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
@@ -87,7 +89,7 @@ def _with(cells: pd.DataFrame, unit: str = "") -> pd.DataFrame:
 def _cells(gains: pd.DataFrame) -> pd.DataFrame:
     """The means, and where there are several seeds how far they are to be trusted."""
     shown = [
-        f"{row.value:+.1f} ± {row.half:.1f}" if row.seeds > 1 else f"{row.value:+.1f}" for row in gains.itertuples()
+        f"{signed(row.value)} ± {row.half:.1f}" if row.seeds > 1 else signed(row.value) for row in gains.itertuples()
     ]
     return matrix(gains.assign(shown=shown), "shown").fillna("–")
 
@@ -100,7 +102,7 @@ def _seeds(gains: pd.DataFrame) -> str:
 
 
 def _summary(paired: pd.DataFrame, runs: Callable[..., list[str]]) -> list[str | Shown]:
-    means = ", ".join(f"{pair} {value:+.1f}" for pair, value in both_ways(paired).dropna().items())
+    means = ", ".join(f"{pair} {signed(value)}" for pair, value in both_ways(paired).dropna().items())
     about = given_and_received(paired).rename(columns={"gives": "gives %", "receives": "receives %"})
 
     def sources(row: Mapping[str, str], column: str) -> list[str]:
@@ -130,7 +132,7 @@ def _recorded(
     ]
     for measure, of in ours.items():
         unit = {"tag": ", in percent of the loss"}.get(measure, "")
-        shown = (of * (100 if measure == "tag" else 1)).map(lambda value: "–" if pd.isna(value) else f"{value:+.2f}")
+        shown = (of * (100 if measure == "tag" else 1)).map(partial(signed, digits=2))
         notes += [
             f"{MEASURES[measure]}{unit}:",
             Shown(_with(shown).reset_index(), lambda _, column: six if column != "on" else []),
@@ -169,8 +171,8 @@ def _published(papers: dict[str, pd.DataFrame]) -> list[str | Shown]:
     shown = pd.DataFrame("–", index=list(TASKS), columns=list(TASKS))
     for on in TASKS:
         for giving in TASKS:
-            paper = [f"**{mult[on, giving]:+.1f}**"] if (on, giving) in mult.index else []
-            cnn = [f"{of.loc[on, giving]:+.1f}" for of in papers.values() if pd.notna(of.loc[on, giving])]
+            paper = [f"**{signed(mult[on, giving])}**"] if (on, giving) in mult.index else []
+            cnn = [signed(of.loc[on, giving]) for of in papers.values() if pd.notna(of.loc[on, giving])]
             shown.loc[on, giving] = " ".join([*paper, " / ".join(cnn)]).strip() or "–"
     return [
         "### Published",

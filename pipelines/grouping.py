@@ -15,6 +15,7 @@ from mult.evaluation.results import load_results
 from mult.evaluation.studies import subset_losses
 from mult.evaluation.subsets import predicted, relative_to_single
 from mult.reports import published, tables
+from mult.reports.style import signed
 from mult.reports.tables import Shown, Sources
 from mult.tasks import TASKS
 
@@ -128,7 +129,7 @@ def _larger(measured: pd.DataFrame, by_pairs: pd.DataFrame) -> str:
     """The measured networks of three tasks and more against what the pairs predict of them."""
     large = measured.index[measured.count(axis=1) > 2]
     gains = -pd.DataFrame({"said": by_pairs.mean(axis=1), "is": measured.mean(axis=1)}, index=large)
-    told = "; ".join(f"{name} {said:+.1f} % and {found:+.1f} %" for name, said, found in gains.itertuples())
+    told = "; ".join(f"{name} {signed(said)} % and {signed(found)} %" for name, said, found in gains.itertuples())
     return f"Mean gain of larger networks, as predicted and as measured: {told or 'none was trained'}."
 
 

@@ -9,6 +9,7 @@ from mult import params, runs
 from mult.evaluation.results import load_probes
 from mult.evaluation.studies import flows, probes
 from mult.reports import tables
+from mult.reports.style import signed
 from mult.reports.tables import Shown
 from mult.tasks import TASKS
 
@@ -27,7 +28,7 @@ def main() -> None:
     notes = [
         "`uniform`: all tokens of a window weigh the same. `other image`: the map of the image before it in the batch. "
         "`map of …`: all tasks apply that task's map. `without …`: that task's stream is zero where T2 reads it; left "
-        "out here where it moves no other task's predictions. 0 without a sign: no prediction has changed by a bit.",
+        "out here where it moves no other task's predictions. 0 alone, not 0.0: no prediction has changed by a bit.",
         "In the paper's sharing the map is made from the encoder's skip, so nothing flows from one task's stream to "
         f"another's. How often `without` moves the predictions of *another* task: {moved}.",
     ]
@@ -48,4 +49,4 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cell(percent: float, same: bool) -> str:
-    return "0" if same else "–" if pd.isna(percent) else f"{percent:+.1f}"
+    return "0" if same else signed(percent)

@@ -36,13 +36,16 @@ def _six_task(results: pd.DataFrame, scale: Scale) -> None:
     models = list(six_models(results))
     tasks = table[table["task"] != "delta_m"]
     beaten = ", ".join(f"`{v}` in {tasks[f'{v} beats trivial'].sum()} of {len(tasks)} tasks" for v in models)
+    images = results["train_images"].max()
+    passes = scale.training.steps * scale.training.batch_size / images
     facts = tables.facts(scale) | {"seeds": len(scale.seeds.six)}
     title = tables.caption(f"Six-task models on {scale.train_domain}'s test split", facts)
     notes = [
         "In parentheses: gain in percent over the one-task model of the same seed, + is better; `delta_m` is its mean "
         "over the tasks. *Trivial*: the best predictor that does not look at the image. L1 of keypoints and edges is "
         "in Taskonomy's ranges (0.005 and 0.08 of the 16-bit code).",
-        f"Better than the trivial predictors with every seed: {beaten}.",
+        f"Each model saw its {images} training images {passes:.2g} times. Better than the trivial predictors with "
+        f"every seed: {beaten}.",
         "Published: MulT over 1-task Swin on Taskonomy, second-hand; only the largest gain could be found.",
     ]
     shown = Shown(
@@ -120,6 +123,8 @@ def _page(scale: Scale) -> None:
     ]
     for name, title in SECTIONS.items():
         table = (tables.FOLDER / f"{name}.md").read_text(encoding="utf-8").strip()
+        if "\n|" not in table:  # nothing of it is studied at this scale
+            continue
         parts += [f"## {title}", *map(_figure, FIGURES_OF.get(name, ())), table]
     parts += ["## Pictures", _figure("curves")]
     parts += [_figure(f"{kind}-{domain}") for domain in scale.domains for kind in ("qualitative", "attention")]
@@ -130,4 +135,4 @@ def _page(scale: Scale) -> None:
 def _figure(name: str) -> str:
     """A figure that a later stage draws."""
     of = describe(name)
-    return f"![{of.alt}](figures/{name}.png)\n\n*{of.title}. {of.caption}*"
+    return f"![{of.alt}](figures/{name}.png)\n\n*{of.heading} {of.caption}*"

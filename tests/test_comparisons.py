@@ -27,7 +27,13 @@ def table(gain=0.5):
         for domain in ("home", "home+blur")
         for task in ("all tasks", "depth")
     ]
-    return pd.DataFrame(rows).assign(seeds=3, verdict="no evidence")
+    return (
+        pd.DataFrame(rows)
+        .assign(seeds=3, verdict="no evidence", detectable=2.0)
+        .assign(
+            detectable=lambda of: of["detectable"].where(of["domain"] == "home")  # where there are too few rooms, none
+        )
+    )
 
 
 def current():
@@ -43,10 +49,12 @@ def test_each_comparison_is_a_run_that_is_found_again_and_superseded():
     shared = next(run for run in first if run.info.run_name == "shared over skip")
     assert shared.data.metrics == {
         "gain_pct/all": 0.5,
-        "gain_pct/low": -0.5,
-        "gain_pct/high": 1.5,
         "gain_pct/depth": 0.5,
         "gain_pct/home-blur": 0.5,
+        "gain_of_detectable/all": 0.25,
+        "gain_of_detectable/depth": 0.25,
+        "gain_interval/low": -0.5,
+        "gain_interval/high": 1.5,
     }
     assert "Does sharing help? **no evidence**: +0.5 %" in shared.data.tags["mlflow.note.content"]
     comparisons.log(table(), ASKS, "home", "laptop")

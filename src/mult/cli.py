@@ -324,6 +324,8 @@ def _annotate(chosen: argparse.Namespace) -> None:
 
 
 def _predict(chosen: argparse.Namespace) -> None:
+    if sys.stderr.isatty():  # PyTorch alone takes seconds, on a busy machine many
+        print(f"loading PyTorch and {chosen.name} ...", file=sys.stderr, flush=True)
     from mult.predict import predict_files
 
     _at_least_one(chosen, "size")

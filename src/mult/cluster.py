@@ -178,7 +178,7 @@ def store(hosts: int) -> str:
     if hosts > 1 and re.match(r"sqlite:|https?://(localhost|127\.)", uri):
         raise UserError(
             f"MLflow's store {uri} serves one host, not {hosts}: start a server that all of them reach and set "
-            "MLFLOW_TRACKING_URI to its address (README, On a cluster)"
+            "MLFLOW_TRACKING_URI to its address (docs/cluster.md)"
         )
     if not uri.startswith("sqlite:"):
         return uri

@@ -13,6 +13,7 @@ from mult import tracking
 from mult.evaluation.ablation import ALL
 from mult.files import read_json, write_json
 from mult.process import STATE
+from mult.reports.style import signed
 
 STAGE = "ablation"  # tag `stage` of these runs
 
@@ -23,8 +24,10 @@ LOGGED = STATE / "comparisons.json"  # store and scale -> digest of what was log
 def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> None:
     """Log what ``mult.evaluation.ablation.ablation`` found; ``asks``: each comparison's question, in its order.
 
-    Metrics, in percent of the second variant's error, + is better for the first: ``gain_pct/all`` on ``home`` with the
-    ends of its interval, ``gain_pct/<task>`` there, ``gain_pct/<domain>`` for all tasks elsewhere.
+    Metrics, in percent of the second variant's error, + is better for the first: ``gain_pct/all`` on ``home``,
+    ``gain_pct/<task>`` there, ``gain_pct/<domain>`` for all tasks elsewhere; ``gain_interval/low`` and ``/high``, the
+    ends of the first one's 95 % interval. ``gain_of_detectable/…``: the same gains in units of the least effect that
+    would have been found, so that one large gain does not flatten a chart of the others.
     """
     whole = hashlib.sha256((table.to_csv(index=False) + repr(asks)).encode()).hexdigest()
     place, logged = f"{tracking.store_uri()} {scale}", read_json(LOGGED) if LOGGED.exists() else {}
@@ -38,8 +41,8 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
         about = {"variant": variant, "base": base, "seeds": int(overall["seeds"]), "scale": scale}
         tags = {"stage": STAGE, "study": STAGE, "scale": scale, "digest": digest, "verdict": overall["verdict"]}
         tags["mlflow.note.content"] = (
-            f"{question[0].upper()}{question[1:]}? **{overall['verdict']}**: {overall['gain']:+.1f} % "
-            f"[{overall['low']:+.1f}, {overall['high']:+.1f}] for all tasks on {home}. "
+            f"{question[0].upper()}{question[1:]}? **{overall['verdict']}**: {signed(overall['gain'])} % "
+            f"[{signed(overall['low'])}, {signed(overall['high'])}] for all tasks on {home}. "
             f"Run it again: `dvc repro --single-item {STAGE}`"
         )
         with tracking.stage_run(comparison, about, tags, once="digest") as run:
@@ -48,7 +51,13 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
 
 
 def _metrics(rows: pd.DataFrame, overall: pd.Series, home: str) -> dict[str, float]:
-    tasks = rows[(rows["domain"] == home) & (rows["task"] != ALL)].set_index("task")["gain"]
-    domains = rows[(rows["domain"] != home) & (rows["task"] == ALL)].set_index("domain")["gain"]
-    found = {"all": overall["gain"], "low": overall["low"], "high": overall["high"], **tasks, **domains}
-    return {f"gain_pct/{name.replace('+', '-')}": value for name, value in found.items()}
+    tasks = rows[(rows["domain"] == home) & (rows["task"] != ALL)].assign(name=lambda of: of["task"])
+    domains = rows[(rows["domain"] != home) & (rows["task"] == ALL)].assign(name=lambda of: of["domain"])
+    shown = pd.concat([overall.to_frame().T.assign(name="all"), tasks, domains])
+    found = {"gain_interval/low": overall["low"], "gain_interval/high": overall["high"]}
+    for row in shown.to_dict("records"):
+        name = row["name"].replace("+", "-")
+        found[f"gain_pct/{name}"] = row["gain"]
+        if row["detectable"] > 0:
+            found[f"gain_of_detectable/{name}"] = row["gain"] / row["detectable"]
+    return {name: float(value) for name, value in found.items() if pd.notna(value)}

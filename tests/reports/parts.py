@@ -21,7 +21,7 @@ def ablation(
     gain: str = "+0.3 [-1.8, +2.4]", p: str = "1.000", detectable: str = "2.7 %", verdict: str = "no evidence"
 ):
     """The ablation's table, whose second row is the study's question."""
-    columns = ["question", "comparison", "all tasks on rooms-home, gain %", "p (Holm)", "detectable", "answer"]
+    columns = ["question", "comparison", "all tasks on rooms-home, gain %", "p (Holm)", "least detectable", "answer"]
     rows = [
         ("does it matter which task leads?", "a over b", "–", "–", "–", "no evidence"),
         ("does it help that the map is one for all tasks?", "shared over skip", gain, p, detectable, verdict),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mult.errors import UserError
+from mult.files import write_json
 from mult.reports import site
-from mult.reports.answer import comparisons, six_against_one, use_of_maps
+from mult.reports.answer import comparisons, how_trained, six_against_one, use_of_maps
 from mult.reports.documents import Table
 from mult.reports.figures.descriptions import Description
 from mult.reports.inline import inline, number
@@ -60,10 +61,10 @@ def parts(tmp_path):
             "",
         ),
         (
-            ("+0.0 [-1.1, +1.2]", "1.000", "1.5 %", "no evidence"),
+            ("0.0 [-1.1, +1.2]", "1.000", "1.5 %", "no evidence"),
             "No evidence that it does: `shared` and `skip` cannot be told apart.",
             "Over all tasks on `rooms-home`, the errors of `shared` and `skip` differ by less than 0.1 % in these runs "
-            "(gain +0.0 % [-1.1, +1.2], 95 % interval over new seeds and new rooms, Holm-adjusted p = 1.000).",
+            "(gain 0.0 % [-1.1, +1.2], 95 % interval over new seeds and new rooms, Holm-adjusted p = 1.000).",
             "That is not evidence of no effect: so few seeds and rooms would often miss one below 1.5 %.",
         ),
         (
@@ -109,6 +110,21 @@ def test_six_tasks_against_one_are_read_from_their_table():
     assert six_against_one(table, "drawn") == ""
 
 
+def test_how_far_they_are_trained_is_read_from_the_same_table():
+    text = "Each model saw its 1600 training images 1.1 times. Better: `self` in 5 of 6 tasks, `shared` in 4 of 6 tasks"
+    table = Table.model_validate({"name": "t", "caption": "T", "blocks": [{"kind": "text", "text": text}]})
+    assert re.search("1600 training images 1.1 times, and `shared` is .* in 4 of 6 tasks", how_trained(table, "shared"))
+    assert how_trained(table, "drawn") == how_trained(_table(["task"]), "shared") == ""
+
+
+def test_a_table_without_rows_is_left_out(tmp_path):
+    reports = write_reports(tmp_path / "reports")
+    empty = {"name": "balancing", "caption": "B", "blocks": [grid(["method"], []), {"kind": "text", "text": "None."}]}
+    write_json(reports / "tables" / "balancing.json", empty)
+    assert 'id="balancing"' not in page(tmp_path)
+    assert 'id="six_task"' in page(tmp_path)
+
+
 @pytest.mark.parametrize("verdict", ["better", "worse", "no evidence"])
 def test_the_page_opens_with_the_answer(tmp_path, verdict):
     write_reports(tmp_path / "reports", ablation(verdict=verdict))
@@ -135,7 +151,7 @@ def test_nothing_in_the_inputs_becomes_markup(tmp_path):
     evil = "</script><img src=x onerror=alert(1)>\"'&"
     table = ablation()
     table["caption"] = table["blocks"][0]["columns"][4] = evil
-    table["blocks"][0]["columns"][4] = "detectable"
+    table["blocks"][0]["columns"][4] = "least detectable"
     table["blocks"][0]["rows"][0][0] = {"text": evil, "runs": [evil], "sort": 1.0}
     write_reports(tmp_path / "reports", table)
     gallery = write_gallery(tmp_path / "gallery" / "rooms-home") / "gallery.json"
@@ -204,7 +220,7 @@ def test_a_gallery_without_attention_maps(parts):
         ("reports/tables/six_task.json", '{"name": "six_task", "caption": 3}', r"six_task\.json: caption: "),
         ("reports/tables/ablation.json", json.dumps(ablation(verdict="maybe")), "cannot read the gain .* 'maybe'"),
         ("reports/tables/ablation.json", json.dumps(ablation(gain="much")), "cannot read the gain 'much'"),
-        ("reports/tables/ablation.json", json.dumps(ablation()).replace("detectable", "x"), "no column 'detectable'"),
+        ("reports/tables/ablation.json", json.dumps(ablation()).replace("least det", "x"), "no column 'least detect"),
         ("reports/results.csv", "a,b\n1,2\n", r"results\.csv: cannot be read"),
         ("gallery/doom/gallery.json", "{}", r"gallery\.json: domain: "),
         ("gallery/doom/pictures.npz", "PK\x03\x04 no archive", r"pictures\.npz: cannot be read"),

@@ -5,6 +5,7 @@ import pytest
 
 from mult.files import read_json
 from mult.reports import latex, tables
+from mult.reports.style import signed
 from tests.conftest import ROOT
 
 
@@ -83,6 +84,14 @@ def test_every_format_has_the_best_and_the_page_the_runs(tmp_path):
     first = told["blocks"][0]["rows"][0]
     assert first[2] == {"text": "0.5 (+1.0)", "sort": 0.5, "runs": ["a-s0"], "best": True}
     assert first[3] == {"text": "0.7 (-2.0)", "sort": 0.7, "runs": ["b-s0"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.04, "0.0"), (-0.04, "0.0"), (0.0, "0.0"), (-0.06, "-0.1"), (15.36, "+15.4"), (float("nan"), "–")],
+)
+def test_what_rounds_to_zero_has_no_sign(value, text):
+    assert signed(value) == text
 
 
 def test_a_cell_of_zero_is_sorted_as_zero(tmp_path):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from mult.errors import UserError
-from mult.reports.documents import Cell, Grid, Table
+from mult.reports.documents import Cell, Grid, Paragraph, Table
 from mult.reports.inline import plain
+from mult.reports.style import signed
 
 QUESTION = "shared over skip"  # the paper's claim against its key control; where it is missing, the first comparison
 GAIN = "all tasks on "  # how the name of the column with the gain begins
@@ -75,7 +76,7 @@ class Comparison:
         """The gain with its interval, e.g. ``+0.3 % [-1.8, +2.4]``."""
         if not self.gain:
             return "not measured"
-        value, *interval = (f"{of:+.1f}" for of in self.gain)
+        value, *interval = (signed(of) for of in self.gain)
         return f"{value} %" + (f" [{', '.join(interval)}]" if interval else "")
 
     def _difference(self) -> str:
@@ -99,7 +100,7 @@ def comparisons(ablation: Table) -> list[Comparison]:
     if grid is None:
         return []
     gain = next((name for name in grid.columns if name.startswith(GAIN)), f"{GAIN}…")
-    wanted = ["question", "comparison", gain, "p (Holm)", "detectable", "answer"]
+    wanted = ["question", "comparison", gain, "p (Holm)", "least detectable", "answer"]
     if missing := [name for name in wanted if name not in grid.columns]:
         raise UserError(f"reports/tables/{ablation.name}.json: no column {missing[0]!r}; `make repro` writes it anew")
     rows = [_comparison(dict(zip(grid.columns, row, strict=True)), gain) for row in grid.rows]
@@ -132,9 +133,22 @@ def six_against_one(six_task: Table, variant: str) -> str:
             sense = "better" if mean > 0 else "worse" if mean < 0 else "alike"
             return (
                 f"Six tasks in one network (`{variant}`) against one network a task of the same encoder and schedule: "
-                f"{sense}, {mean:+.1f} % on average over the tasks."
+                f"{sense}, {signed(mean)} % on average over the tasks."
             )
     return ""
+
+
+def how_trained(six_task: Table, variant: str) -> str:
+    """How long it was trained and whether it has learnt to look at the image; empty where the table does not say."""
+    text = " ".join(plain(block.text) for block in six_task.blocks if isinstance(block, Paragraph))
+    seen = re.search(rf"saw its (\d+) training images {_NUMBER} times", text)
+    beats = re.search(rf"(?<![\w-]){re.escape(variant)} in (\d+) of (\d+) tasks", text)
+    if not seen or not beats:
+        return ""
+    return (
+        f"How far they are trained: each model saw its {seen[1]} training images {seen[2]} times, and `{variant}` is "
+        f"better than the best predictor that does not look at the image in {beats[1]} of {beats[2]} tasks."
+    )
 
 
 def _rows(table: Table) -> list[dict[str, str]]:
@@ -160,6 +174,6 @@ def _comparison(row: dict[str, Cell], gain: str) -> Comparison:
         domain=gain.removeprefix(GAIN).partition(",")[0],
         gain=tuple(float(of) for of in found.groups() if of) if found else (),
         p=text["p (Holm)"],
-        detectable=text["detectable"],
+        detectable=text["least detectable"],
         verdict=verdict,
     )

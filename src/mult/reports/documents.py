@@ -63,6 +63,11 @@ class Table(Document):
     caption: str
     blocks: list[Annotated[Grid | Paragraph, Field(discriminator="kind")]]
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no row at all: what it is about is not studied at this scale."""
+        return not any(block.rows for block in self.blocks if isinstance(block, Grid))
+
 
 class Sample(Document):
     """One image of a gallery; errors by model and task, None where the image has no valid pixel."""

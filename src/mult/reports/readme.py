@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mult.errors import UserError
 from mult.reports import tables
-from mult.reports.answer import comparisons, six_against_one, use_of_maps
+from mult.reports.answer import comparisons, how_trained, six_against_one, use_of_maps
 from mult.reports.documents import Table, load
 
 TABLES = ("ablation", "six_task")
@@ -37,7 +37,8 @@ def main_tables(folder: Path = tables.FOLDER) -> str:
     ablation, probes, six_task = (load(folder / f"{name}.json", Table) for name in ("ablation", "probes", "six_task"))
     main = comparisons(ablation)[0]
     said = [main.measured, main.caution, use_of_maps(probes, main.first)]
-    shown = [f"**{main.headline}** {' '.join(filter(None, said))}", six_against_one(six_task, main.first)]
+    shown = [f"**{main.headline}** {' '.join(filter(None, said))}"]
+    shown += [" ".join(filter(None, (six_against_one(six_task, main.first), how_trained(six_task, main.first))))]
     for name in TABLES:
         paragraphs = (folder / f"{name}.md").read_text(encoding="utf-8").strip().split("\n\n")
         shown += [paragraphs[0], next(text for text in paragraphs if text.startswith("|"))]

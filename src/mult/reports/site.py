@@ -20,7 +20,7 @@ from mult.errors import UserError
 from mult.files import atomic
 from mult.reports import style
 from mult.reports.album import Album, album
-from mult.reports.answer import Comparison, comparisons, six_against_one, use_of_maps
+from mult.reports.answer import Comparison, comparisons, how_trained, six_against_one, use_of_maps
 from mult.reports.documents import Table, load
 from mult.reports.figures.descriptions import Description
 from mult.reports.inline import inline, number
@@ -61,13 +61,13 @@ def read(
             None: all.
 
     Raises:
-        UserError: a file is damaged. A missing one is left out.
+        UserError: a file is damaged. A missing one is left out, and so is a table without rows.
     """
     tables = [reports / "tables" / f"{name}.json" for name in style.SECTIONS]
     wanted = lambda domain: domains is None or domain in domains  # noqa: E731
     figures = [path for path in (reports / "figures").glob("*.svg") if wanted(_domain_of(path)) or not _domain_of(path)]
     return Report(
-        [load(path, Table) for path in tables if path.exists()],
+        [table for path in tables if path.exists() and not (table := load(path, Table)).empty],
         [_figure(path, describe(path.stem)) for path in sorted(figures, key=_figure_order)],
         _albums(path.parent for path in sorted(galleries.glob("*/gallery.json")) if wanted(path.parent.name)),
         _run_ids(reports / "results.csv"),
@@ -94,6 +94,7 @@ def page(report: Report, facts: Mapping[str, object]) -> str:
             asked=asked,
             use_of_maps=_said(use_of_maps, report, "probes", asked),
             six_against_one=_said(six_against_one, report, "six_task", asked),
+            how_trained=_said(how_trained, report, "six_task", asked),
             albums=albums,
             attention=any(of.facts["attention"] for of in albums),
             answer_figure=next((of for of in report.figures if of.name == ANSWER), None),

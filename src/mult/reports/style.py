@@ -63,3 +63,14 @@ FIGURES_OF = {
     "cross_domain": ("cross_domain",),
     "cost": ("cost",),
 }
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, e.g. ``+0.3`` or ``-15.4``; a dash for NaN.
+
+    What rounds to zero has no sign: to which side of it a value happened to fall says nothing.
+    """
+    if value != value:
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text if text.strip("+-0.") else text[1:]

@@ -15,8 +15,7 @@ import pandas as pd
 from mult.evaluation.compare import without_seed
 from mult.files import atomic, write_json
 from mult.params import Scale
-from mult.reports import latex
-from mult.reports.style import FIGURES
+from mult.reports import latex, style
 from mult.tasks import TASKS
 
 FOLDER = Path("reports/tables")
@@ -95,7 +94,7 @@ def cells(shown: Shown) -> list[list[Cell]]:
     """The table's cells: gains and drops with a sign and one decimal, other numbers with three digits."""
     table = shown.table
     if "metric" in table:
-        table = table.assign(metric=table["task"].map(FIGURES).fillna("–"))
+        table = table.assign(metric=table["task"].map(style.FIGURES).fillna("–"))
     best = _best(shown)
     return [
         [
@@ -196,6 +195,8 @@ def _sort(text: str, value: object) -> float | None:
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    if not rows:
+        return "*(nothing of this at this scale)*"
     rules = [_rule([row[place] for row in rows]) for place in range(len(columns))]
     head = f"| {' | '.join(map(str, columns))} |\n|{'|'.join(rules)}|"
     return "\n".join([head, *(f"| {' | '.join(cell.markdown for cell in row)} |" for row in rows)])
@@ -218,4 +219,4 @@ def _text(column: object, value: object) -> str:
     if pd.isna(value):
         return "–"
     signed = any(word in str(column) for word in ("gain", "drop", "least", "greatest", "%"))
-    return f"{value:+.1f}" if signed else f"{value:.3g}"
+    return style.signed(value) if signed else f"{value:.3g}"

@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 
 from mult.data.sources import open_source
+from mult.data.sources.nyu_decode import metres, normals
 from mult.errors import UserError
 from tests.data.sources import nyu_miniature as miniature
 
@@ -102,3 +103,17 @@ def test_damaged_labelled_files_are_told(tmp_path):
     with h5py.File(tmp_path / "nyu_depth_v2_labeled.mat", "a") as file:
         del file["rawDepths"]
     assert "no rawDepths in it" in fault(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0])
+def test_a_depth_or_normal_that_is_no_number_is_unknown(tmp_path, value):
+    depth, normal = np.full((4, 4), 2.0, np.float32), np.zeros((4, 4, 3), np.float32)
+    normal[..., 2] = -1
+    depth[1, 2] = value
+    normal[1, 2] = value if value != -1.0 else 0
+    np.save(tmp_path / "depth.npy", depth)
+    np.save(tmp_path / "normal.npy", normal)
+    known = np.ones((4, 4), bool)
+    known[1, 2] = False
+    np.testing.assert_array_equal(metres(tmp_path / "depth.npy") > 0, known)
+    np.testing.assert_array_equal(normals(tmp_path / "normal.npy").any(-1), known)

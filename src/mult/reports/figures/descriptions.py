@@ -10,6 +10,11 @@ class Description(NamedTuple):
     alt: str
     caption: str
 
+    @property
+    def heading(self) -> str:
+        """The title as a sentence before others."""
+        return self.title if self.title.endswith("?") else f"{self.title}."
+
 
 DESCRIPTIONS = {
     "sharing": Description(

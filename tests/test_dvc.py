@@ -83,7 +83,7 @@ def imported(module: str) -> set[str]:
         ("pipelines.ablation", "ablation", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.tables", "tables", {"src/mult/tasks.py", "src/mult/evaluation/results.py"}),
         ("pipelines.probe", "probe@shared-0", TRAINED_BY),
-        ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # params.py reads their names
+        ("pipelines.prepare", "prepare@doom", {"src/mult/tasks.py"}),  # mult.params reads their names
         ("pipelines.sheet", "sheet@doom", {"src/mult/tasks.py"}),
         ("pipelines.gallery", "gallery@doom", TRAINED_BY | {"src/mult/data/frame.py"}),
         ("pipelines.figures", "figures", {"src/mult/runs.py"}),

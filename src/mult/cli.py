@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mult.errors import UserError
 
-SCALES = ("smoke", "laptop", "gpu", "paper")  # those of params.py, which is slow to import
+SCALES = ("smoke", "laptop", "gpu", "paper")  # those of mult.params, which is slow to import
 DOMAINS = ("rooms-home", "rooms-loft", "rooms-kinect", "doom", "taskonomy", "replica", "nyuv2", "cocodoom")
 
 
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub.add_subparsers(required=True, metavar="COMMAND")
 
     params = command("params", _params, "Check a params file and print the chosen scale's settings.", "mult params")
-    params.add_argument("file", nargs="?", default="params.yaml")
+    params.add_argument("file", nargs="?", default="params.yaml", help="default: params.yaml")
 
     repro = command(
         "repro",
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_domain(show)
     show.add_argument("-o", "--out", type=Path, required=True, help="a .png or .jpg file")
-    show.add_argument("--images", type=int, default=24)
+    show.add_argument("--images", type=int, default=24, help="default: 24")
     show.add_argument(
         "--split", choices=("train", "val", "test"), help="default: test for prepared data, all for a data set in place"
     )
@@ -252,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
         bench,
     )
     reading.add_argument("--size", type=int, default=256, help="pixels; default: 256")
-    reading.add_argument("--images", type=int, default=48)
+    reading.add_argument("--images", type=int, default=48, help="default: 48")
     reading.add_argument("--batch", type=int, default=16)
     reading.add_argument("--rounds", type=int, default=5, help="turns; default: 5")
 
@@ -266,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
     pipeline.add_argument("--steps", type=int, default=200, help="of each training; default: 200")
 
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
-    ui.add_argument("--port", type=int, default=5000)
+    ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     return parser
 
 

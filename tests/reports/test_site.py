@@ -12,7 +12,7 @@ from mult.errors import UserError
 from mult.files import write_json
 from mult.reports import site
 from mult.reports.answer import comparisons, how_trained, six_against_one, use_of_maps
-from mult.reports.documents import Table
+from mult.reports.documents import Paragraph, Table
 from mult.reports.figures.descriptions import Description
 from mult.reports.inline import inline, number
 from tests.conftest import ROOT
@@ -114,7 +114,10 @@ def test_how_far_they_are_trained_is_read_from_the_same_table():
     text = "Each model saw its 1600 training images 1.1 times. Better: `self` in 5 of 6 tasks, `shared` in 4 of 6 tasks"
     table = Table.model_validate({"name": "t", "caption": "T", "blocks": [{"kind": "text", "text": text}]})
     assert re.search("1600 training images 1.1 times, and `shared` is .* in 4 of 6 tasks", how_trained(table, "shared"))
-    assert how_trained(table, "drawn") == how_trained(_table(["task"]), "shared") == ""
+    assert "in none" not in how_trained(table, "shared")
+    table.blocks[0] = Paragraph(kind="text", text=text + ", `drawn` in 0 of 6 tasks.")
+    assert how_trained(table, "shared").endswith("`drawn` in none: what is said of it is that it did not learn.")
+    assert how_trained(table, "self-made") == how_trained(_table(["task"]), "shared") == ""
 
 
 def test_a_table_without_rows_is_left_out(tmp_path):

@@ -17,7 +17,7 @@ LARGEST_OPTION = 4096
 
 
 class Decoder(Section):
-    """The decoders, and what the paper leaves unsaid about them (design.md, section 4)."""
+    """The decoders, and what the paper leaves unsaid about them (params.yaml says which)."""
 
     skip: Literal["none", "add", "concat"]
     t2_mlp: bool

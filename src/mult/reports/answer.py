@@ -145,10 +145,12 @@ def how_trained(six_task: Table, variant: str) -> str:
     beats = re.search(rf"(?<![\w-]){re.escape(variant)} in (\d+) of (\d+) tasks", text)
     if not seen or not beats:
         return ""
-    return (
+    said = (
         f"How far they are trained: each model saw its {seen[1]} training images {seen[2]} times, and `{variant}` is "
         f"better than the best predictor that does not look at the image in {beats[1]} of {beats[2]} tasks."
     )
+    blind = [f"`{name}`" for name in re.findall(r"([\w+-]+) in 0 of \d+ tasks", text)]
+    return said + (f" {' and '.join(blind)} in none: what is said of it is that it did not learn." if blind else "")
 
 
 def _rows(table: Table) -> list[dict[str, str]]:

@@ -51,8 +51,8 @@ def test_each_comparison_is_a_run_that_is_found_again_and_superseded():
         "gain_pct/all": 0.5,
         "gain_pct/depth": 0.5,
         "gain_pct/home-blur": 0.5,
-        "gain_of_detectable/all": 0.25,
-        "gain_of_detectable/depth": 0.25,
+        "gain_in_detectable/all": 0.25,
+        "gain_in_detectable/depth": 0.25,
         "gain_interval/low": -0.5,
         "gain_interval/high": 1.5,
     }

@@ -26,7 +26,7 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
 
     Metrics, in percent of the second variant's error, + is better for the first: ``gain_pct/all`` on ``home``,
     ``gain_pct/<task>`` there, ``gain_pct/<domain>`` for all tasks elsewhere; ``gain_interval/low`` and ``/high``, the
-    ends of the first one's 95 % interval. ``gain_of_detectable/…``: the same gains in units of the least effect that
+    ends of the first one's 95 % interval. ``gain_in_detectable/…``: the same gains in units of the least effect that
     would have been found, so that one large gain does not flatten a chart of the others.
     """
     whole = hashlib.sha256((table.to_csv(index=False) + repr(asks)).encode()).hexdigest()
@@ -59,5 +59,5 @@ def _metrics(rows: pd.DataFrame, overall: pd.Series, home: str) -> dict[str, flo
         name = row["name"].replace("+", "-")
         found[f"gain_pct/{name}"] = row["gain"]
         if row["detectable"] > 0:
-            found[f"gain_of_detectable/{name}"] = row["gain"] / row["detectable"]
+            found[f"gain_in_detectable/{name}"] = row["gain"] / row["detectable"]
     return {name: float(value) for name, value in found.items() if pd.notna(value)}

@@ -116,7 +116,9 @@ def test_how_far_they_are_trained_is_read_from_the_same_table():
     assert re.search("1600 training images 1.1 times, and `shared` is .* in 4 of 6 tasks", how_trained(table, "shared"))
     assert "in none" not in how_trained(table, "shared")
     table.blocks[0] = Paragraph(kind="text", text=text + ", `drawn` in 0 of 6 tasks.")
-    assert how_trained(table, "shared").endswith("`drawn` in none: what is said of it is that it did not learn.")
+    assert how_trained(table, "shared").endswith(
+        "`drawn` in none: what the tables say of that is that it has not learnt."
+    )
     assert how_trained(table, "self-made") == how_trained(_table(["task"]), "shared") == ""
 
 

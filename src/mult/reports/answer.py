@@ -150,7 +150,9 @@ def how_trained(six_task: Table, variant: str) -> str:
         f"better than the best predictor that does not look at the image in {beats[1]} of {beats[2]} tasks."
     )
     blind = [f"`{name}`" for name in re.findall(r"([\w+-]+) in 0 of \d+ tasks", text)]
-    return said + (f" {' and '.join(blind)} in none: what is said of it is that it did not learn." if blind else "")
+    return said + (
+        f" {' and '.join(blind)} in none: what the tables say of that is that it has not learnt." if blind else ""
+    )
 
 
 def _rows(table: Table) -> list[dict[str, str]]:

@@ -19,6 +19,11 @@ def number(text: str) -> Markup:
     return inline(_MINUS.sub("\N{MINUS SIGN}", text))
 
 
+def breakable(html: Markup) -> Markup:
+    """``html`` with a place to break the line after each underscore, as browsers have one after a hyphen."""
+    return Markup(html.replace("_", Markup("_<wbr>")))
+
+
 def plain(text: str) -> str:
     """``text`` without its marks, for what can hold no HTML."""
     return re.sub(r"[*`]", "", text).strip()

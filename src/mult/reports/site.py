@@ -23,7 +23,7 @@ from mult.reports.album import Album, album
 from mult.reports.answer import Comparison, comparisons, how_trained, six_against_one, use_of_maps
 from mult.reports.documents import Table, load
 from mult.reports.figures.descriptions import Description
-from mult.reports.inline import inline, number
+from mult.reports.inline import breakable, inline, number
 
 PARTS = Path(__file__).parent / "page"
 ANSWER = "sharing"  # the figure beside the answer
@@ -137,7 +137,7 @@ def _environment(place: Mapping[str, int]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"inline": inline, "number": number, "place": place.__getitem__}
+    environment.filters |= {"inline": inline, "number": number, "breakable": breakable, "place": place.__getitem__}
     environment.globals["part"] = lambda name: Markup((PARTS / name).read_text(encoding="utf-8"))
     return environment
 

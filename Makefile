@@ -41,7 +41,7 @@ test-fast: $(READY)
 # What the first two take is taken from the third, which goes on with the next call.
 soak: $(READY)
 	$(BIN)/python -m tests.soak.memory
-	$(BIN)/python -m tests.soak.params --minutes 1
+	$(BIN)/python -m tests.soak.params --files 1500 --minutes 1
 	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $$(($(MINUTES) - 2))
 
 # What stages on several machines, and MLflow in PostgreSQL, need besides.

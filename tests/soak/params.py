@@ -48,9 +48,12 @@ class Soak:
         self.seen: set[str] = set()
 
     def __call__(self, text: str) -> None:
+        if time.monotonic() > self.until:
+            self.tally["not looked at, for the time was up"] += 1
+            return
         found = accepted(self.folder / "params.yaml", text)
         self.tally["refused" if found is None else "accepted"] += 1
-        if found is None or time.monotonic() > self.until:
+        if found is None:
             return
         must_run(found)
         trained = [resolve(found, name) for name in names(found) if not name.startswith(("tuned-", "constant"))]

@@ -42,7 +42,8 @@ OTHERS = [
 ]  # fmt: skip
 # What YAML may hold in the place of a value.
 FRAGMENTS = [
-    "!!python/object/apply:os.system ['true']", "!!int x", "!!float x", "!!bool x", "!!timestamp x", "!!binary é",
+    "!!python/object/apply:os.system ['true']", "!!int x", "!!float x", "!!bool x", "!!timestamp x",
+    "!!binary é", "!!int ''", "!!float ''",
     "!!set {a}", "!!omap [a: 1]", "!unknown x", "2020-13-45", "2020-01-01", "&a [*a]", "&a {<<: *a}", "&a {x: *a}",
     "{", "[",
     '"', "'", "|", ">", "? x", "- -", "*smoke", "*shifts", "*decoder", "*training", "*nowhere", "&smoke 1",

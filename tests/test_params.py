@@ -234,7 +234,7 @@ def test_every_probed_run_is_trained(tmp_path):
         (
             "options: {embed_dim: 16,",
             "options: {drop_rate: .nan, embed_dim: 16,",
-            r"options: drop_rate: nan: write a word",
+            r"options: drop_rate: nan: write a share from 0 to 0\.9",
         ),
         ("options: {embed_dim: 16,", "options: {embed_dim: 1000000,", r"options: embed_dim: 1000000: write a word"),
         ("options: {embed_dim: 16,", "options: {in_chans: 3, embed_dim: 16,", r"options: 'in_chans' is no option"),
@@ -273,6 +273,23 @@ def test_every_probed_run_is_trained(tmp_path):
             "balancing: pcgrad ",
             r"'xtc-six-s0': consistency is an extra loss, .*pcgrad cannot weigh",
         ),
+        ("drop_path_rate: 0.0}", "drop_path_rate: 1.5}", r"options: drop_path_rate: 1\.5: write a share"),
+        ("drop_path_rate: 0.0}", "block: {checkpoint_path: x}}", r"options: 'checkpoint_path' is no option"),
+        ("drop_path_rate: 0.0}", "img_size: 64}", r"encoder: options: img_size: a Swin has the scale's image_size"),
+        ("drop_path_rate: 0.0}", "block_args: {attn_layer: eca}, rope_temperature: 10000.0}", None),
+        ("  drawn: {", "  label: {", r"variants: 'label' has a meaning"),
+        ("asks: does it help that the map", "asks: does it help\u00a0that the map", None),
+        ("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", f"doom: {{root: {'/long' * 100}}}", None),
+        (
+            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            f"doom: {{root: {'/long' * 1000}}}",
+            "1 to 4096 print",
+        ),
+        ("steps: 4\n", "steps: !!int ''\n", r"cannot be read as YAML: "),
+        ("steps: 4\n", "steps: !!float ''\n", r"cannot be read as YAML: "),
+        # One mistake is one, though `scale` is the same section over again; and what names its key needs no other.
+        ("steps: 4\n", "steps: 1.0e+5\n", r"scales\.smoke\.training\.steps: 100000\.0: [^()]*$"),
+        ("served: shared", "served: sharedd", r"params\.yaml: served: 'sharedd' is none of the variants"),
         ("part: 0  ", "part: 2  ", r"balancings: famo needs the losses of the whole batch"),
         ("{attention: skip}   ", "{attention: skip, balancing: stch}   ", None),
         (
@@ -329,3 +346,20 @@ def test_lists_that_are_kept_twice_are_equal():
     needs = {name: METHODS[name](list(TASKS), 4, torch.device("cpu")).needs for name in METHODS}
     assert set(fields.ALL_AT_ONCE) == {name for name, of in needs.items() if of == "losses"}
     assert set(fields.BY_GRADIENTS) == {name for name, of in needs.items() if of == "gradients"}
+
+
+@pytest.mark.parametrize("methods", ["pcgrad, famo", "famo, pcgrad"])
+def test_every_method_that_is_compared_is_looked_at(tmp_path, methods):
+    """One hid those before it once: a training would have found out."""
+    text = re.sub(r"balancings: \[unc.*?\]", f"balancings: [{methods}]", TEXT, count=1)
+    with pytest.raises(UserError, match=r"smoke\.balancings: famo needs the losses of the whole batch"):
+        loaded(tmp_path, text.replace("part: 0 ", "part: 2 ", 1))
+
+
+def test_a_home_in_a_path_is_that_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    text = TEXT.replace("scale: *laptop", "scale: *smoke")
+    found = loaded(
+        tmp_path, text.replace("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", "doom: {root: ~/d}", 1)
+    )
+    assert found.scale.domains["doom"].root == "/home/ada/d"

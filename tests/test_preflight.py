@@ -27,7 +27,7 @@ def settings(tmp_path, *changes):
 
 def whole(found) -> None:
     """What ``ready`` looks at, in this process."""
-    preflight._folders(found.scale)
+    preflight._folders(found.scale, found.scale.domains)
     preflight.check(found)
 
 
@@ -36,6 +36,7 @@ NOWHERE = [
     ("pretrained: false   #", "pretrained: nowhere.pth #"), ("coordinates: true  ", "coordinates: false "),
     ("stem: conv ", "stem: patch "),
 ]  # fmt: skip
+CNN = ("runs: {}", "runs: {cnn-six-s0: cnn}")
 DOOM = "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}"
 HUGE = [("embed_dim: 16", "embed_dim: 4096"), ("head_width: 16", "head_width: 4096"), ("device: auto", "device: cpu")]
 
@@ -53,9 +54,14 @@ HUGE = [("embed_dim: 16", "embed_dim: 4096"), ("head_width: 16", "head_width: 40
         ([("head_width: 16", "head_width: 5")], r"scale\.decoder\.head_width: 5 does not divide the width 16"),
         (RESNET, r"stem: conv is for networks with"),
         (NOWHERE, r"encoder\.pretrained: nowhere\.pth: no such file"),
-        ([(DOOM, "nyuv2: {root: nowhere}")], r"domains\.nyuv2\.root: nowhere: no such folder"),
+        ([(DOOM, "nyuv2: {root: nowhere}")], r"scale\.domains\.nyuv2\.root: nowhere: no such folder"),
         ([(DOOM, "doom: {root: .}")], r"domains\.doom\.root: \.: no packed copy; leave out `root`"),
-        (HUGE, r"GiB for its weights"),
+        (HUGE, r"^scale\.encoder: \d+ GiB for the weights of .*, but this machine has"),
+        ([*HUGE[:2], ("device: auto", "device: auto ")], r"GiB for the weights"),
+        ([("device: auto", "device: cuda")], r"hardware\.device: cuda: no GPU"),
+        ([("name: test_resnet", "name: test_resnest"), CNN], r"^scale\.baselines\.encoder: timm cannot make"),
+        # xtc is of the same model, and trained in one process: it must not hide the other one.
+        ([("processes: 1 ", "processes: 4 "), ("runs: {}", "runs: {cnn-six-s0: cnn, xtc-six-s0: xtc}")], "more than 1"),
     ],
 )
 def test_what_cannot_be_made(tmp_path, changes, said):
@@ -78,6 +84,7 @@ def test_a_batch_norm_that_would_see_one_value(tmp_path):
     ("name", "batch", "processes", "part", "tuned", "least"),
     [
         ("mult-shared-s0", 4, 1, 0, 8, 4),
+        ("mult-shared-s0", 64, 1, 0, 64, 8),  # as many as the other domains have
         ("mult-shared-s0", 4, 2, 0, 8, 2),
         ("mult-shared-s0", 4, 1, 3, 8, 1),
         ("mult-shared-s0", 8, 1, 4, 6, 2),
@@ -108,13 +115,35 @@ def test_it_is_asked_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(preflight.subprocess, "run", lambda *of, **options: asked.append(of) or Done)
     for _ in range(2):
-        preflight.ready(found, {})
+        preflight.ready(found, {}, [], False)
     assert len(asked) == 1
-    preflight.ready(settings(tmp_path, ("window: 4\n", "window: 3\n")), {})
-    assert len(asked) == 2
-    Done.returncode, Done.stderr = 1, "a warning\nerror: encoder: no\n"
+    preflight.ready(found, {}, [], True)
+    assert len(asked) == 2, "another machine is another question"
+    preflight.ready(settings(tmp_path, ("window: 4\n", "window: 3\n")), {}, [], False)
+    assert len(asked) == 3
+    Done.returncode, Done.stderr = 1, "a warning\nerror: encoder: no\nand more\n"
+    other = settings(tmp_path, ("window: 4\n", "window: 2\n"))
     with pytest.raises(UserError, match=r"^encoder: no$"):
-        preflight.ready(settings(tmp_path, ("window: 4\n", "window: 2\n")), {})
+        preflight.ready(other, {}, [], False)
+    Done.returncode, Done.stderr = -9, "a warning\n"
+    with pytest.raises(UserError, match=r"^looking at what params\.yaml asks for ended with code -9: a warning$"):
+        preflight.ready(other, {}, [], False)
+
+
+def test_only_the_folders_that_are_read_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight.subprocess, "run", lambda *of, **options: type("Done", (), {"returncode": 0}))
+    found = settings(tmp_path, (DOOM, "nyuv2: {root: nowhere}"))
+    preflight.ready(found, {}, ["prepare@rooms-home", "train_six@shared-0"], False)
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        preflight.ready(found, {}, ["prepare@nyuv2"], False)
+
+
+def test_a_compiler_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"^scale\.hardware\.compile: true: it does not work here; write false: "):
+        preflight.check(settings(tmp_path, ("compile: false", "compile: true ")))
 
 
 @pytest.mark.slow
@@ -125,7 +154,7 @@ def test_repro_says_it_before_anything_is_rendered(tmp_path):
     project.edit("options: {embed_dim: 16,", "options: {embed_dimm: 16,")
     project.commit()
     said = project.run("mult", "repro", "--scale", "smoke", code=1)
-    assert "error: encoder: timm cannot make" in said
+    assert "error: scale.encoder: timm cannot make" in said
     assert said.count("\n") <= 3
     assert not (project.folder / "data").exists()
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,3 +81,15 @@ def test_without_its_server_a_stage_works_by_itself(stage):
     process = stage("hello", **{warm.VARIABLE: "/nowhere/warm.socket"})
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "out hello red False\n")
+
+
+def test_a_server_that_is_killed_before_it_has_read_is_one_line(stage, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "warm.socket"))
+        listener.listen()
+        process = stage("hello", **{warm.VARIABLE: str(tmp_path / "warm.socket")})
+        link, _ = listener.accept()
+        time.sleep(0.5)  # the message has come, and is not read: the kernel resets the connection
+        link.close()
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (1, "", "error: say: the stage's process was killed\n")

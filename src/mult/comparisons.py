@@ -1,7 +1,7 @@
 """The ablation's answers in MLflow: one run a comparison of two variants, so that its charts show them side by side.
 
-A run is known by the digest of its comparison's rows: the stage run again with the same outcome finds its runs again
-and adds none.
+A run is known by the digest of its comparison's rows and question: the stage run again with the same outcome finds its
+runs again and adds none.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def log(table: pd.DataFrame, asks: Mapping[str, str], home: str, scale: str) -> 
         return  # importing MLflow takes longer than all of the ablation's table
     for comparison, question in asks.items():
         rows = table[table["comparison"] == comparison]
-        digest = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:12]
+        digest = hashlib.sha256((rows.to_csv(index=False) + question).encode()).hexdigest()[:12]
         overall = rows[(rows["task"] == ALL) & (rows["domain"] == home)].iloc[0]
         variant, base = comparison.split(" over ")
         about = {"variant": variant, "base": base, "seeds": int(overall["seeds"]), "scale": scale}

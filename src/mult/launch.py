@@ -33,14 +33,14 @@ def launch(module: str, arguments: Sequence[str], processes: int) -> None:
         Paused: all of them have.
     """
     name = " ".join([module, *arguments])
-    command, given = ["-m", module, *arguments], os.environ.get(LAUNCHER)
+    command, given = ["-m", module, *arguments], _other_launcher()
     place = WORDS / name.replace(" ", "-")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("")
     environment = {"OMP_NUM_THREADS": "1"} | os.environ | {word.VARIABLE: str(place.absolute())}
     try:
         if given:
-            codes = [_launched([*shlex.split(given), *command], environment)]
+            codes = [_launched([*given, *command], environment)]
         else:
             codes = _started([sys.executable, *command], environment, processes, place)
         left = word.read(place)
@@ -54,7 +54,7 @@ def launch(module: str, arguments: Sequence[str], processes: int) -> None:
     if left is not None and not left.paused:
         raise UserError(f"process {left.rank} of {processes}: {left.line}")
     if given:
-        raise UserError(f"{name}: {shlex.split(given)[0]} ended {_how(codes[0])}; see above")
+        raise UserError(f"{name}: {given[0]} ended {_how(codes[0])}; see above")
     worst = max(range(processes), key=lambda rank: (codes[rank] not in (0, PAUSED), codes[rank] != 0))
     raise UserError(f"{name}: process {worst} of {processes} ended {_how(codes[worst])}; see above")
 
@@ -65,6 +65,14 @@ def _launched(command: Sequence[str], environment: Mapping[str, str]) -> int:
         return subprocess.run(command, env=environment, preexec_fn=partial(die_with_parent, os.getpid())).returncode
     except OSError as error:
         raise UserError(f"{LAUNCHER}: {command[0]}: {error.strerror}; name a program that starts processes") from None
+
+
+def _other_launcher() -> list[str]:
+    """The command in ``MULT_LAUNCH``; [] where there is none."""
+    try:
+        return shlex.split(os.environ.get(LAUNCHER, ""))
+    except ValueError as error:
+        raise UserError(f"{LAUNCHER}: {os.environ[LAUNCHER]!r} is no command: {error}") from None
 
 
 def _started(command: Sequence[str], environment: Mapping[str, str], processes: int, place: Path) -> list[int]:

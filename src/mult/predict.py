@@ -75,7 +75,7 @@ def load_predictor(run: str, size: int | None = None) -> Predictor:
     if folder.name == run and not (folder / "model.json").is_file():
         folder = Path("runs") / run
     if (folder / "model.json").is_file():
-        _look_into(folder / "model.json")
+        look_into(folder / "model.json")
     try:
         model, config = load_model(folder)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -84,20 +84,24 @@ def load_predictor(run: str, size: int | None = None) -> Predictor:
     return Predictor(model, tuple(config["tasks"]), tuple(config["classes"]), size or config["image_size"])
 
 
-def _look_into(path: Path) -> None:
+def look_into(path: Path) -> None:
     """See that ``path``, which may be from somebody else, describes a model that params.yaml could have.
 
     timm, which gets the encoder's options, can be asked to fetch and read other files.
+
+    Raises:
+        UserError: it does not, and is perhaps no model.json at all.
     """
     try:
         config = read_json(path)
         if config["model"] not in constant.KINDS:
             Encoder.model_validate(config["encoder"])
         tasks, classes, size = (config[key] for key in ("tasks", "classes", "image_size"))
-        fits = tasks and set(tasks) <= TASKS.keys() and len(classes) <= 256 and 0 < size <= LARGEST_IMAGE
+        fits = tasks and set(tasks) <= TASKS.keys() and type(size) is int and 0 < size <= LARGEST_IMAGE
+        fits = fits and len(classes) <= 256 and all(isinstance(name, str) for name in classes)
     except ValidationError as error:
         raise UserError(f"{path}: encoder.{complaint(error)}") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         fits = False
     if not fits:
         raise UserError(f"{path}: no description of one of this package's models; is the folder a run's?")

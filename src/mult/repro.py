@@ -195,7 +195,7 @@ def repro(
             _remind()
             return 0
         if any(stage.startswith("train") for stage in graph.needs):
-            preflight.ready(settings, environment())
+            preflight.ready(settings, environment(), graph.needs, elsewhere=ray is not None)
         with _engine(graph, scale.hardware, jobs, ray) as engine:
             print(
                 f"scale {scale.name}: {len(graph.needs)} stages to look at, {engine.slots} at a time; logs in {LOGS}/"
@@ -218,7 +218,7 @@ def _engine(graph: Graph, hardware: Hardware, jobs: int | None, ray: str | None)
     with warm.server(environment()) as own:
         if ray is None:
             cards = visible_gpus() if hardware.device != "cpu" else []
-            if LAUNCHER not in os.environ:  # which may start processes on other hosts
+            if not os.environ.get(LAUNCHER):  # which may start processes on other hosts
                 cards = _hands(cards, hardware.processes)
             yield Local(own, jobs or len(cards) or os.cpu_count() or 1, graph.gpus, cards)
         else:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from urllib.parse import quote
 
 from mult.params import load
@@ -30,10 +31,9 @@ def serve(port: int) -> int:
         return 0  # that server shows them
     print("ready in about ten seconds; Ctrl-C ends it", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(
-        [*command, "--backend-store-uri", store_uri()], env=environment, preexec_fn=die_with_parent
-    )
+    # The address by a variable: it may hold a password, and everyone on the machine sees commands.
+    own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": store_uri()}
+    server = subprocess.Popen(command, env=os.environ | own, preexec_fn=partial(die_with_parent, os.getpid()))
     try:
         return server.wait()
     except KeyboardInterrupt:

@@ -55,8 +55,11 @@ def _ask(address: str, script: str, arguments: Sequence[str]) -> int:
             return stage.run(script, arguments)
         message = json.dumps({"script": script, "arguments": list(arguments), "environment": dict(os.environ)})
         outputs = array.array("i", [sys.stdout.fileno(), sys.stderr.fileno()])
-        link.sendmsg([message.encode() + b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, outputs)])
-        answer = link.recv(16)
+        try:
+            link.sendmsg([message.encode() + b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, outputs)])
+            answer = link.recv(16)
+        except ConnectionError:  # killed before it had read the message
+            answer = b""
     if not answer:
         print(f"error: {script}: the stage's process was killed", file=sys.stderr)
         return 1

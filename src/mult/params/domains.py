@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from mult.params.fields import Count, Line, Section
+from mult.params.fields import Count, PathText, Section
 
 
 class EmbeddedDomain(Section):
@@ -24,8 +24,8 @@ class RealDomain(Section):
     said. ``damaged``: of how many views files may turn out to be damaged before that is an error.
     """
 
-    root: Line
-    split: Line | None = None
+    root: PathText
+    split: PathText | None = None
     train: Count | None = None
     val: Count | None = None
     test: Count | None = None

@@ -4,6 +4,8 @@ Numbers have an upper bound where beyond it a run would begin and then end witho
 any more, a list or a weight that no memory holds, a name that no file system takes.
 """
 
+import os
+import unicodedata
 from reprlib import Repr
 from typing import Annotated, Any, Literal
 
@@ -33,6 +35,7 @@ BY_GRADIENTS = (
 )  # fmt: skip
 STRIDE, FINEST = 32, 4  # image pixels a cell of the coarsest and the finest of the encoder's four maps
 LARGEST_IMAGE = 2048  # pixels
+LONGEST_PATH = 4096  # characters
 
 _short = Repr()
 _short.maxlevel, _short.maxlist, _short.maxdict = 2, 4, 4
@@ -53,14 +56,25 @@ def shown(value: Any) -> str:
         return f"a very long {type(value).__name__}"
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, most: int = 200) -> str:
     """Raises: ValueError: ``text`` is none, or what cannot be seen."""
-    if not (text.strip() and text.isprintable() and len(text) <= 200):
-        raise ValueError(f"{shown(text)}: write one line of 1 to 200 printable characters")
+    seen = all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)
+    if not (text.strip() and seen and len(text) <= most):
+        raise ValueError(f"{shown(text)}: write one line of 1 to {most} printable characters")
     return text
 
 
-Line = Annotated[StrictStr, AfterValidator(one_line)]  # of text: paths, questions
+def a_path(text: str) -> str:
+    """``text`` with ``~`` as the home that it stands for.
+
+    Raises:
+        ValueError: as ``one_line``.
+    """
+    return os.path.expanduser(one_line(text, LONGEST_PATH))
+
+
+Line = Annotated[StrictStr, AfterValidator(one_line)]
+PathText = Annotated[StrictStr, AfterValidator(a_path)]
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]  # of a run's name, which names a folder
 Stages = Annotated[list[Annotated[int, Field(ge=1, le=4)]], Field(max_length=4)]
 Share = Annotated[float, Field(ge=0, lt=1)]

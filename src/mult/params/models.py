@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mult.params.fields import LED, Attention, Drop, Method, Section, Stages, TaskName, Width, one_line, shown
+from mult.params.fields import LED, Attention, Drop, Method, Section, Stages, TaskName, Width, a_path, shown
 from mult.tasks import TASKS
 
 # Of timm.create_model, which this project gives itself, or which would load other weights than `pretrained` says.
 RESERVED = (
     "self", "name", "model_name", "image_size", "pretrained", "coordinates", "stem", "features_only", "in_chans",
-    "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir",
+    "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "feature_cfg",
 )  # fmt: skip
-LARGEST_OPTION = 4096
+LARGEST_SIZE, LARGEST_NUMBER = 4096, 1e6  # of whole numbers, which make layers, and of others
 
 
 class Decoder(Section):
@@ -78,27 +78,41 @@ class Encoder(Section):
     def _says_whence(cls, value: Any) -> Any:
         if not isinstance(value, bool | str):
             raise ValueError(f"{shown(value)}: write false, true, or the path of a .safetensors or .pth file")
-        return value if isinstance(value, bool) else one_line(value)
+        return value if isinstance(value, bool) else a_path(value)
 
     @field_validator("options")
     @classmethod
     def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
-        for name, value in options.items():
-            if name in RESERVED or not name.isidentifier():
-                raise ValueError(f"{shown(name)} is no option for timm here; weights are named by `pretrained`")
-            if not _is_plain(value):
-                raise ValueError(
-                    f"{name}: {shown(value)}: write a word, true, false, a number up to {LARGEST_OPTION}, or a list"
-                )
+        _look_through(options)
         return options
 
     @model_validator(mode="after")
     def _fits(self) -> "Encoder":
         if self.pretrained and self.coordinates:
             raise ValueError("coordinates: true needs pretrained: false; pretrained weights know three channels")
+        if self.name.startswith("swin_") and (own := {"img_size", "strict_img_size"} & self.options.keys()):
+            raise ValueError(f"options: {min(own)}: a Swin has the scale's image_size; leave it out")
         if self.pretrained and self.stem == "conv":
             raise ValueError("stem: conv needs pretrained: false; pretrained weights have none")
         return self
+
+
+def _look_through(options: dict[Any, Any], depth: int = 2) -> None:
+    """Raises: ValueError: a name or a value in ``options``, or in a section of it, that timm is not to be given."""
+    for name, value in options.items():
+        if not isinstance(name, str) or name in RESERVED or not name.isidentifier():
+            raise ValueError(f"{shown(name)} is no option for timm here; weights are named by `pretrained`")
+        if name.endswith(("drop_rate", "drop_path_rate")) and not (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 0.9
+        ):
+            raise ValueError(f"{name}: {shown(value)}: write a share from 0 to 0.9")
+        if isinstance(value, dict) and depth:
+            _look_through(value, depth - 1)
+        elif not _is_plain(value):
+            raise ValueError(
+                f"{name}: {shown(value)}: write a word, true, false, a whole number up to {LARGEST_SIZE}, another one "
+                f"up to {LARGEST_NUMBER:g}, or a list of them"
+            )
 
 
 def _is_plain(value: Any, depth: int = 2) -> bool:
@@ -106,7 +120,7 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
     if isinstance(value, list):
         return depth > 0 and len(value) <= 100 and all(_is_plain(of, depth - 1) for of in value)
     if isinstance(value, int | float):
-        return abs(value) <= LARGEST_OPTION  # not so NaN
+        return abs(value) <= (LARGEST_SIZE if isinstance(value, int) else LARGEST_NUMBER)  # not so NaN
     return value is None or (isinstance(value, str) and value.isprintable() and len(value) <= 200)
 
 

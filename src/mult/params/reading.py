@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 
 from mult.errors import UserError
@@ -47,14 +47,17 @@ def _read(path: Path) -> Any:
             f"{path}: {shown(key[1]) if key else 'a key'} stands twice in one section, the second time in line "
             f"{error.problem_mark.line + 1}; keep one"
         ) from None
-    # A tag such as !!int before what is no integer ends in any of these.
-    except (YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except RecursionError:
+        raise
+    except Exception as error:  # a tag such as !!int before what is no integer ends in nearly any of them
         raise UserError(f"{path}: cannot be read as YAML: {_cut(' '.join(str(error).split()))}") from None
 
 
 def complaint(error: ValidationError) -> str:
     """The first complaint as ``key: value: what is allowed``, and how many more there are."""
     details = error.errors(include_url=False)
+    # `scale` is one of `scales` over again, with the same mistakes.
+    details = [of for of in details if of["loc"][:1] != ("scale",)] or details
     # A misspelt key shows up as unknown and as missing: the first says more.
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
     parts = [str(part) or "''" for part in first["loc"] if part not in ("embedded", "real", "[key]")]
@@ -69,7 +72,10 @@ def complaint(error: ValidationError) -> str:
     elif not first["type"].startswith("value_error"):
         message = f"{shown(first['input'])}: {message}"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{_cut(' '.join(key.split()))}: {_cut(' '.join(message.split()))}{more}"
+    text = _cut(" ".join(message.split())) + more
+    if not parts and first["type"] == "value_error":  # it names its key itself
+        return text
+    return f"{_cut(' '.join(key.split()))}: {text}"
 
 
 def _cut(text: str) -> str:

@@ -16,6 +16,7 @@ from mult.tasks import TASKS
 # Kinds of runs, by which their names begin; and columns of the tables in which variants and baselines are columns, too.
 KINDS = ("constant", "single", "pair", "set", "mult", "control", "balance", "tuned")
 COLUMNS = ("task", "metric", "trivial", "domain", "best")
+PICTURES = ("input", "label")  # of the gallery, beside those of variants
 
 
 class Comparison(Section):
@@ -99,7 +100,10 @@ class Params(Section):
                 yield f"losses.{task}.loss: 'silog' compares logarithms of depths; it is for depth alone"
 
     def _of_names(self) -> Iterator[str]:
-        for part, others in (("variants", {"constant", "single", *COLUMNS}), ("baselines", {*self.variants, *COLUMNS})):
+        for part, others in (
+            ("variants", {"constant", "single", *COLUMNS, *PICTURES}),
+            ("baselines", {*self.variants, *COLUMNS}),
+        ):
             if taken := others & getattr(self, part).keys():
                 yield f"{part}: {min(taken)!r} has a meaning in the tables already; choose another name"
         for key in self.baselines:
@@ -157,10 +161,10 @@ class Params(Section):
         """Of balancing, and how the scale's trainings are computed."""
         parts = {"pair": self.pair} | {f"variants.{name}": of for name, of in self.variants.items()}
         parts |= {f"controls.{name}": of for name, of in self.controls.items()}
-        methods = {f"{place}.training.balancing": scale.training.balancing}
-        methods |= {f"{place}.balancings": name for name in scale.balancings if name in (*ALL_AT_ONCE, *BY_GRADIENTS)}
-        methods |= {f"{key}.balancing": of.balancing for key, of in parts.items() if of.balancing}
-        for key, method in methods.items():
+        methods = [(f"{place}.training.balancing", scale.training.balancing)]
+        methods += [(f"{place}.balancings", name) for name in scale.balancings]
+        methods += [(f"{key}.balancing", of.balancing) for key, of in parts.items() if of.balancing]
+        for key, method in methods:
             if scale.hardware.part and method in ALL_AT_ONCE:
                 yield (
                     f"{key}: {method} needs the losses of the whole batch before any gradient; write "

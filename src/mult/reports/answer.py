@@ -163,7 +163,8 @@ def _rows(table: Table) -> list[dict[str, str]]:
 
 
 def _comparison(row: dict[str, Cell], gain: str) -> Comparison:
-    text = {name: plain(cell.text).replace("–", "").replace("−", "-") for name, cell in row.items()}
+    text = {name: plain(cell.text) for name, cell in row.items()}
+    text |= {name: text[name].replace("–", "").replace("−", "-") for name in (gain, "p (Holm)", "least detectable")}
     verdict, (first, _, second) = text["answer"], text["comparison"].partition(" over ")
     found = _GAIN.fullmatch(text[gain])
     if verdict not in get_args(Verdict) or not second or (text[gain] and not found):

@@ -105,7 +105,7 @@ def test_whether_maps_are_used_is_read_from_the_probes(changes, said):
 
 def test_six_tasks_against_one_are_read_from_their_table():
     table = _table(["task", "shared"], ("depth", "0.8 (+1.5)"), ("delta_m", "– (−2.3)"))
-    assert "(`shared`) against one network a task" in six_against_one(table, "shared")
+    assert "(`shared`) against one network per task" in six_against_one(table, "shared")
     assert "worse, -2.3 %" in six_against_one(table, "shared")
     assert six_against_one(table, "drawn") == ""
 

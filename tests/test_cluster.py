@@ -16,6 +16,7 @@ from mult.errors import UserError
 from mult.evaluation.results import load_results
 from tests.project import Project, copy_project
 
+CNN = "src/mult/baselines/cnn.py"
 NODES = ("a", "b")
 ELSEWHERE = ["wall_s", "mlflow_run_id", "git_commit"]  # columns that differ from one run to the next
 
@@ -164,16 +165,23 @@ def test_two_nodes_make_what_one_machine_makes(project, on_ray, tmp_path):
 def test_a_failing_stage_takes_down_what_needs_it_and_nothing_is_made_twice(project, on_ray):
     before = project.mlflow_ids()
     text = (project.folder / "params.yaml").read_text()
-    project.edit("name: test_resnet\n", "name: no_such_net\n")
+    whole = "        maps = maps_of(self.encoder, images)\n"
+    broken = (
+        f"        assert images.is_meta, 'a broken network'\n{whole}"  # with numbers, which comes out in training alone
+    )
+    project.edit(whole, broken, CNN)
+    project.commit()
     project.edit("  skip:\n    attention: skip\n", "  skip:\n    attention: skip\n    t2_mlp: true\n")
     said = project.run(*on_ray, code=1)
     assert "failed: train_baseline@cnn-six-s0; not tried because of it: ablation, affinity, balancing, coll" in said
-    assert "no_such_net" in said, "the end of the log"
+    assert "a broken network" in said, "the end of the log"
     assert {run for run, made in project.mlflow_ids().items() if made != before[run]} == {
         "mult-skip-s0",
         "tuned-mult-skip-s0",
     }
     (project.folder / "params.yaml").write_text(text)
+    project.edit(broken, whole, CNN)
+    project.commit()
     project.run(*on_ray)
     assert project.mlflow_ids() == before, "restored from the run cache"
 

@@ -1,6 +1,7 @@
 """The whole pipeline on the paper's four data sets in miniature, each in the layout in which it is handed out."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -104,11 +105,19 @@ def test_a_data_set_without_val_keeps_its_last_weights(project):
     assert read_json(project.folder / "runs/mult-shared-s0/run.json")["best_step"] == 4
 
 
-def test_a_training_domain_that_lacks_a_task_says_so(project):
+def test_a_training_domain_that_never_has_a_task_is_refused(project):
     edit_scale(project, "smoke", "train_domain: nyuv2", "train_domain: replica")
-    project.run("pipelines", "prepare", "replica")
+    told = project.run("pipelines", "prepare", "replica", code=1)
+    assert told.startswith("error: params.yaml: scales.smoke: train_domain: 'replica' has no segment_semantic")
+    edit_scale(project, "smoke", "train_domain: replica", "train_domain: taskonomy")
+
+
+def test_a_training_domain_that_lacks_a_task_says_so(project, roots, tmp_path):
+    shutil.copytree(roots["taskonomy"], tmp_path / "bare", ignore=shutil.ignore_patterns("*segment*semantic*"))
+    edit_scale(project, "smoke", r"taskonomy: \{root: .*?,", f"taskonomy: {{root: {tmp_path / 'bare'},")
+    project.run("pipelines", "prepare", "taskonomy")
     told = project.run("pipelines", "train", "mult-shared-s0", code=1)
-    assert "data/replica: no labels for semseg, so mult-shared-s0 cannot be trained on it" in told
+    assert "data/taskonomy: no labels for semseg, so mult-shared-s0 cannot be trained on it" in told
     assert "Traceback" not in told
 
 

@@ -132,8 +132,8 @@ def six_against_one(six_task: Table, variant: str) -> str:
             mean = float(found[1])
             sense = "better" if mean > 0 else "worse" if mean < 0 else "alike"
             return (
-                f"Six tasks in one network (`{variant}`) against one network per task of the same encoder and schedule: "
-                f"{sense}, {signed(mean)} % on average over the tasks."
+                f"Six tasks in one network (`{variant}`) against one network per task of the same encoder and "
+                f"schedule: {sense}, {signed(mean)} % on average over the tasks."
             )
     return ""
 

@@ -166,9 +166,7 @@ def test_a_failing_stage_takes_down_what_needs_it_and_nothing_is_made_twice(proj
     before = project.mlflow_ids()
     text = (project.folder / "params.yaml").read_text()
     whole = "        maps = maps_of(self.encoder, images)\n"
-    broken = (
-        f"        assert images.is_meta, 'a broken network'\n{whole}"  # with numbers, which comes out in training alone
-    )
+    broken = f"        assert images.is_meta, 'a broken network'\n{whole}"  # which only a training finds out
     project.edit(whole, broken, CNN)
     project.commit()
     project.edit("  skip:\n    attention: skip\n", "  skip:\n    attention: skip\n    t2_mlp: true\n")

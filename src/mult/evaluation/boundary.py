@@ -48,6 +48,7 @@ LEAST_DISTANCE_PIXELS = 1.5
 # contours stand above it in rendered rooms and in Doom; from twice that on they fall to pieces.
 TRUE_EDGE = 0.01
 OUTLIER_TOLERANCES = 100.0  # what giving up a pair costs in the benchmark
+STEPS_A_PIXEL = 2**20  # of distances in `correspond`
 BETWEEN_THRESHOLDS = 100  # points, both ends included, at which the benchmark interpolates
 SMALLEST = np.finfo(np.float64).eps
 GATHERED_AT_ONCE = 1 << 21  # neighbours looked up in one step, which bounds the memory
@@ -309,8 +310,9 @@ def _cheapest_pairs(
     first = np.concatenate([rows, every_predicted, predicted + every_true, predicted + columns])
     second = np.concatenate([columns, true + every_predicted, every_true, true + rows])
     half = np.full(predicted + true, outlier / 2)
-    # SciPy takes a weight of 0 for no edge, and 1 more everywhere changes nothing.
-    weights = 1 + np.concatenate([costs, half, np.zeros(len(rows))])
+    # Whole numbers, whose sums are exact: on others SciPy's search goes on forever on some machines, where two sums that
+    # ought to be equal are not. It takes a weight of 0 for no edge, and 1 more everywhere changes nothing.
+    weights = 1 + np.rint(STEPS_A_PIXEL * np.concatenate([costs, half, np.zeros(len(rows))]))
     size = predicted + true
     graph = csr_array((weights, (first, second)), shape=(size, size))
     _, partner = min_weight_full_bipartite_matching(graph)

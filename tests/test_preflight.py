@@ -1,6 +1,9 @@
 """What params.yaml asks for and cannot be made is told before the first stage."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -139,11 +142,16 @@ def test_only_the_folders_that_are_read_are_looked_for(tmp_path, monkeypatch):
         preflight.ready(found, {}, ["prepare@nyuv2"], False)
 
 
-def test_a_compiler_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/c++",))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match=r"^scale\.hardware\.compile: true: it does not work here; write false: "):
-        preflight.check(settings(tmp_path, ("compile: false", "compile: true ")))
+def test_a_compiler_that_is_not_there(tmp_path):
+    """In a process of its own: PyTorch remembers what its compiler was like."""
+    settings(tmp_path, ("compile: false", "compile: true "))
+    code = "from mult import preflight, stage; from mult.params import load\n"
+    code += "raise SystemExit(stage.exit_code(lambda: preflight.check(load())))"
+    own = {"CXX": "/nowhere/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | own, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "error: scale.hardware.compile: true: it does not work here; write false: " in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

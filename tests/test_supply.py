@@ -118,11 +118,11 @@ def test_set_up_installs_from_the_lock_alone():
 
 
 def test_what_make_test_adds_is_pinned():
-    variables = dict(re.findall(r"(?m)^(RAY) := (.*)$", (ROOT / "Makefile").read_text()))
+    variables = dict(re.findall(r"(?m)^(RAY|POSTGRESQL) := (.*)$", (ROOT / "Makefile").read_text()))
     lines = [line for line in recipe("test") if "$(PIP)" in line]
     pins = {}
     for line in lines:
-        line = re.sub(r"\$\((RAY)\)", lambda found: variables[found[1]], line).split("||")[0]
+        line = re.sub(r"\$\((RAY|POSTGRESQL)\)", lambda found: variables[found[1]], line).split("||")[0]
         program, option, *names = line.split()
         assert (program, option) == ("@$(PIP)", "--no-deps"), line
         pins |= dict(name.split("==") for name in names)

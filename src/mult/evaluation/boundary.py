@@ -310,7 +310,7 @@ def _cheapest_pairs(
     first = np.concatenate([rows, every_predicted, predicted + every_true, predicted + columns])
     second = np.concatenate([columns, true + every_predicted, every_true, true + rows])
     half = np.full(predicted + true, outlier / 2)
-    # Whole numbers, whose sums are exact: on others SciPy's search goes on forever on some machines, where two sums that
+    # Whole numbers, whose sums are exact: with others SciPy looks forever on some machines, where two sums that
     # ought to be equal are not. It takes a weight of 0 for no edge, and 1 more everywhere changes nothing.
     weights = 1 + np.rint(STEPS_A_PIXEL * np.concatenate([costs, half, np.zeros(len(rows))]))
     size = predicted + true

@@ -42,7 +42,7 @@ def six_task() -> dict[str, Any]:
         for task, value in values.items()
     ]
     blocks = [
-        grid(["task", "shared", "wide " * 60], cells),
+        grid(["task", "shared", "wide" * 60], cells),
         {"kind": "text", "text": "### A heading"},
         {"kind": "text", "text": "`code` and **bold** & <script>alert(1)</script>"},
     ]

@@ -52,6 +52,7 @@ FRAGMENTS = [
     "@x", "`x", "%x",
     "\t1", "1 # x", "{a: 1, a: 2}", "[a, a]", "!!str 1", "\ufeff", "\x07", "<<", "{<<: [*smoke, *decoder]}", "{<<: 1}",
 ]  # fmt: skip
+DOOM = "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}"  # as smoke has it
 ANCHORS = re.findall(r"&(\w+)", TEXT)
 
 

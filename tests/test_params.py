@@ -16,6 +16,7 @@ from mult.runs import names, probed, resolve
 from mult.tasks import TASKS
 from mult.training.balancing import METHODS
 from tests.conftest import ROOT
+from tests.mutations import DOOM
 
 # Whatever scale the project stands at.
 TEXT = re.sub(r"(?m)^scale: \*\w+", "scale: *laptop", (ROOT / "params.yaml").read_text())
@@ -214,20 +215,20 @@ def test_every_probed_run_is_trained(tmp_path):
         ("six: [0, 1]", "six: [1]", r"seeds\.six: \[1\] lacks 0, the seed of the run that MLflow keeps"),
         ("six: [0, 1]", "six: [0, 99999999999]", r"seeds\.six\.1: 99999999999: .*less than 2147483648"),
         ("train_domain: rooms-home", "train_domain: replica", r"train_domain: 'replica' is none of domains"),
-        ("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", "doom: {root: /d}", None),
+        (DOOM, "doom: {root: /d}", None),
         ("doom: {train: 8,", "replica: {train: 8,", r"domains\.replica: replica is read in place and needs a `root`"),
         (
-            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            DOOM,
             "nyuv2: {root: /d, split: all}",
             r"'all' is none of \(there",
         ),
         (
-            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            DOOM,
             "cocodoom: {root: /d, split: maps}",
             r"cocodoom\.split: 'maps' is none of run, map, run-full, map-full",
         ),
         (
-            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            DOOM,
             "replica: {root: ''}",
             r"replica\.root: '': write one line",
         ),
@@ -279,9 +280,9 @@ def test_every_probed_run_is_trained(tmp_path):
         ("drop_path_rate: 0.0}", "block_args: {attn_layer: eca}, rope_temperature: 10000.0}", None),
         ("  drawn: {", "  label: {", r"variants: 'label' has a meaning"),
         ("asks: does it help that the map", "asks: does it help\u00a0that the map", None),
-        ("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", f"doom: {{root: {'/long' * 100}}}", None),
+        (DOOM, f"doom: {{root: {'/long' * 100}}}", None),
         (
-            "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}",
+            DOOM,
             f"doom: {{root: {'/long' * 1000}}}",
             "1 to 4096 print",
         ),
@@ -359,7 +360,5 @@ def test_every_method_that_is_compared_is_looked_at(tmp_path, methods):
 def test_a_home_in_a_path_is_that_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     text = TEXT.replace("scale: *laptop", "scale: *smoke")
-    found = loaded(
-        tmp_path, text.replace("doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}", "doom: {root: ~/d}", 1)
-    )
+    found = loaded(tmp_path, text.replace(DOOM, "doom: {root: ~/d}", 1))
     assert found.scale.domains["doom"].root == "/home/ada/d"

@@ -12,7 +12,7 @@ from mult.errors import UserError
 from mult.params import load
 from mult.runs import resolve
 from tests.conftest import ROOT
-from tests.mutations import TEXT
+from tests.mutations import DOOM, TEXT
 
 # A single kind of model, quick to make.
 SMALL = re.sub(r"      runs:\n(?:        \S.*\n)+", "      runs: {}\n", TEXT)
@@ -40,7 +40,6 @@ NOWHERE = [
     ("stem: conv ", "stem: patch "),
 ]  # fmt: skip
 CNN = ("runs: {}", "runs: {cnn-six-s0: cnn}")
-DOOM = "doom: {train: 8, test: 8, views: 4, edge_sigma: 3.0}"
 HUGE = [("embed_dim: 16", "embed_dim: 4096"), ("head_width: 16", "head_width: 4096"), ("device: auto", "device: cpu")]
 
 

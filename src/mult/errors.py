@@ -10,3 +10,8 @@ class UserError(Exception):
 
 class Paused(Exception):
     """Time is up; what was done is kept, and the same command goes on from there."""
+
+
+def in_one_line(error: Exception, most: int = 300) -> str:
+    """What somebody else's code has raised, its kind and text, in one line of at most ``most`` characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from mult.encode import encode
-from mult.errors import UserError
+from mult.errors import UserError, in_one_line
 from mult.files import read_json, write_json
 from mult.models import constant
 from mult.models.registry import load_model
@@ -79,8 +79,8 @@ def load_predictor(run: str, size: int | None = None) -> Predictor:
     try:
         model, config = load_model(folder)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UserError(f"{folder}: its model cannot be made here: {text}; is it of another version?") from None
+        said = in_one_line(error, 200)
+        raise UserError(f"{folder}: its model cannot be made here: {said}; is it of another version?") from None
     return Predictor(model, tuple(config["tasks"]), tuple(config["classes"]), size or config["image_size"])
 
 

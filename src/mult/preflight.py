@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mult import runs, stage
-from mult.errors import UserError
+from mult.errors import UserError, in_one_line
 from mult.files import atomic, sha256
 from mult.params import Params, RealDomain, Scale, load
 from mult.process import LAUNCHER, STATE, die_with_parent
@@ -91,8 +91,8 @@ def _device(scale: Scale) -> str:
         try:
             torch.compile(lambda x: 2 * x + 1)(torch.ones(8, device=device))
         except Exception as error:  # of whatever is missing
-            text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise UserError(f"scale.hardware.compile: true: it does not work here; write false: {text}") from None
+            said = in_one_line(error)
+            raise UserError(f"scale.hardware.compile: true: it does not work here; write false: {said}") from None
     return device.type
 
 
@@ -186,9 +186,8 @@ def _made(run: Run, make: Callable[[], object]) -> None:
     except UserError as error:  # the models know of one encoder
         raise UserError(re.sub(r"^encoder", _key(run), str(error))) from None
     except Exception as error:  # timm's models raise nearly anything over options that do not fit
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        name, options = run.encoder["name"], run.encoder["options"]
-        raise UserError(f"{_key(run)}: {name!r} with {options} cannot be trained in {run.name}: {text}") from None
+        name, options, said = run.encoder["name"], run.encoder["options"], in_one_line(error)
+        raise UserError(f"{_key(run)}: {name!r} with {options} cannot be trained in {run.name}: {said}") from None
 
 
 def _digest(settings: Params, elsewhere: bool) -> str:

@@ -54,10 +54,10 @@ def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
     seconds = {"1": 20.0, "2": 11.0}
 
-    def clone(folder, steps):
+    def clone(folder, steps, times=1):
         (folder / ".mult" / "peaks").mkdir(parents=True)
         for stage, peak in (("train_single@depth-0", 310.0), ("train_single@edges-0", 330.5), ("prepare@doom", 90.0)):
-            (folder / ".mult" / "peaks" / f"{stage}.json").write_text(json.dumps({"peak_mb": peak}))
+            (folder / ".mult" / "peaks" / f"{stage}.json").write_text(json.dumps({"peak_mb": peak + times - 1}))
         facts = {"stages": 5, "work_cpu_s": {"training": 15.0}}
         (folder / ".mult" / "last_repro.json").write_text(json.dumps(facts))
         return folder
@@ -71,5 +71,15 @@ def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
     assert set(table["peak_mb"]) == {330.5}
     kinds = json.loads((tmp_path / "pipeline-memory.json").read_text())["rows"]
     assert kinds == [
-        {"stage": "prepare", "stages": 1, "peak_mb": 90.0}, {"stage": "train_single", "stages": 2, "peak_mb": 330.5},
-    ]  # fmt: skip
+        {"stage": "prepare", "stages": 1, "peak_mb": 90.0, "more_mb": 97.0},
+        {"stage": "train_single", "stages": 2, "peak_mb": 330.5, "more_mb": 337.5},
+    ]
+
+
+def test_the_pipeline_is_measured_with_more_steps_and_images(tmp_path):
+    before = params.load(ROOT / "params.yaml", "smoke").scale
+    after = params.load(pipeline._clone(tmp_path / "clone", 7, 3) / "params.yaml").scale
+    assert (after.name, after.training.steps) == ("smoke", 7)
+    for name, domain in before.domains.items():
+        for split in ("train", "val", "test"):
+            assert getattr(after.domains[name], split) == 3 * getattr(domain, split), (name, split)

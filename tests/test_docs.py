@@ -67,4 +67,3 @@ def test_commands_that_are_named(page):
 def _defines(path: Path) -> bool:
     module = path.parent.with_suffix(".py")
     return module.is_file() and re.search(rf"^(def|class) {path.name}\b", module.read_text(), re.MULTILINE) is not None
-

@@ -15,6 +15,7 @@ from mult.data.store import open_split
 from mult.evaluation.evaluator import evaluate, figures, write_confusion, write_scores
 from mult.files import read_json, write_json
 from mult.models import registry
+from mult.outs import whole
 from mult.progress import Stopwatch
 from mult.reports.panel import panel
 from mult.tasks import TASKS
@@ -26,7 +27,7 @@ def main(name: str) -> None:
     folder = Path("runs") / name
     model, config = registry.load_model(folder)
     about = tracking.about(config)
-    trained_by = read_json(folder / "run.json")["mlflow_run_id"]
+    trained_by = read_json(whole(folder / "run.json"))["mlflow_run_id"]
     tags = about | {"stage": "evaluate", "trained_by": trained_by}
     inputs = [Path("data") / domain for domain in scale.domains]
     device = device_of(scale.hardware)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mult import params
 from mult.evaluation.compare import without_seed
 from mult.evaluation.results import load_results
+from mult.outs import whole
 from mult.reports import tables
 from mult.reports.figures import DESCRIPTIONS
 from mult.reports.figures.affinity import affinity
@@ -72,7 +73,7 @@ def _histories(results: pd.DataFrame) -> pd.DataFrame:
     """What the six-task trainings wrote while they ran, with the columns variant and seed."""
     six = results[results["study"] == "six"].drop_duplicates("run")
     found = [
-        pd.read_csv(RUNS / run / "history.csv").assign(variant=variant, seed=seed)
+        pd.read_csv(whole(RUNS / run / "history.csv")).assign(variant=variant, seed=seed)
         for run, variant, seed in zip(six["run"], without_seed(six).str.removeprefix("mult-"), six["seed"], strict=True)
     ]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

@@ -15,6 +15,7 @@ from mult.evaluation.fine_tune import few, fine_tune
 from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.files import read_json, write_json
 from mult.models import registry
+from mult.outs import whole
 from mult.training.distributed import device_of
 
 
@@ -23,7 +24,7 @@ def main(name: str) -> None:
     scale = settings.scale
     model, config = registry.load_model(Path("runs") / name)
     folder = Path("runs") / f"tuned-{name}"
-    trained_by = read_json(Path("runs") / name / "run.json")["mlflow_run_id"]
+    trained_by = read_json(whole(Path("runs") / name / "run.json"))["mlflow_run_id"]
     config |= {"run": folder.name, "study": "fine_tune"}
     home = config["train_domain"]
     places = [(domain, NONE, 0.0) for domain in scale.domains if domain != home]

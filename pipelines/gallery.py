@@ -11,6 +11,7 @@ from mult import params, stage
 from mult.data.store import open_split
 from mult.evaluation.gallery import Gallery, choose
 from mult.models import registry
+from mult.outs import whole
 from mult.reports.pictures import pictures
 from mult.tasks import TASKS
 from mult.training.distributed import device_of
@@ -40,5 +41,5 @@ def main(domain: str) -> None:
 
 
 def _errors(run: str, domain: str) -> pd.DataFrame:
-    errors = pd.read_csv(Path("runs") / run / "errors.csv", dtype={"group": str})
+    errors = pd.read_csv(whole(Path("runs") / run / "errors.csv"), dtype={"group": str})
     return errors[errors["domain"] == domain]

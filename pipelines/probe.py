@@ -12,6 +12,7 @@ from mult.data.store import open_split
 from mult.evaluation.probes import probe
 from mult.files import atomic, read_json, write_json
 from mult.models import registry
+from mult.outs import whole
 from mult.progress import Stopwatch
 from mult.training.distributed import device_of
 
@@ -22,7 +23,7 @@ def main(name: str) -> None:
     model, config = registry.load_model(folder)
     home = Path("data") / config["train_domain"]
     about = tracking.about(config)
-    tags = about | {"stage": "probe", "trained_by": read_json(folder / "run.json")["mlflow_run_id"]}
+    tags = about | {"stage": "probe", "trained_by": read_json(whole(folder / "run.json"))["mlflow_run_id"]}
     with tracking.stage_run(f"probe {name}", about, tags, [home], context="evaluation") as tracked:
         clock = Stopwatch()
         torch.set_num_threads(scale.hardware.threads)  # another number adds in another order

@@ -67,9 +67,9 @@ def main(name: str) -> None:
             facts = fit(settings, run, config, data, tracked, (world, device), (checkpoints, kept))
             if world.first:
                 about = {"mlflow_run_id": tracked.id, "git_commit": tracking.git_commit()}
-                write_json(Path("runs") / name / "run.json", about | facts)
+                write_json(out := Path("runs") / name / "run.json", about | facts)
     if world.first:
-        checkpoints.remove()
+        checkpoints.ended(out)
 
 
 def training_data(home: Path, run: Run, batch_size: int) -> dict[str, Split]:

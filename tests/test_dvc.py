@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 
 # Seen from the side: they decide nothing about a result, or read params.yaml, which DVC tracks by key.
 ASIDE = {
-    "memory", "__init__", "errors", "failures", "files", "launch", "params", "paths", "process", "progress",
-    "stage", "word",
+    "memory", "__init__", "errors", "failures", "files", "launch", "leftovers", "lockfile", "outs", "params", "paths",
+    "process", "progress", "stage", "word",
 }  # fmt: skip
 
 # Pictures for MLflow: no out holds anything of them.

@@ -41,6 +41,15 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO]:
         raise
 
 
+@contextmanager
+def flushed(path: Path) -> Iterator[IO[bytes]]:
+    """Open ``path``, in a folder that gets its name when it is complete, for writing; flush it to the disk."""
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinity are refused, for no reader agrees on them."""
     text = json.dumps(value, indent=1, allow_nan=False)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mult import lockfile, preflight, warm
+from mult import leftovers, lockfile, preflight, warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
@@ -208,6 +208,7 @@ def repro(
 
             current = run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"])
             mark_current(current, scale.name, besides=STAGE)
+        leftovers.sweep()
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
         _remind()
         return 1 if failed else PAUSED if time_is_up() and skipped else 0

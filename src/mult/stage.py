@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from mult import word
+from mult import leftovers, word
 from mult.errors import Paused, UserError
 from mult.failures import told
 from mult.files import write_json
@@ -31,6 +31,8 @@ def run(script: str, arguments: Sequence[str]) -> int:
 
     def work() -> None:
         main = _main_of(script, arguments)
+        if rank() == 0:
+            leftovers.sweep()
         with alone("-".join([script, *arguments])) if rank() == 0 else nullcontext():
             main(*arguments)
         if name := os.environ.get("DVC_STAGE"):

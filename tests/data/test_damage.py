@@ -2,6 +2,7 @@
 
 import csv
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -60,6 +61,18 @@ def test_a_view_without_its_picture_has_no_label(root):
     for task in ALL:
         assert not batch.masks[task][3].any(), task
         assert batch.masks[task][[0, 1, 2, 4, 5]].flatten(1).any(1).all(), task
+
+
+@pytest.mark.parametrize("kind", ["depth_zbuffer", "rgb"])
+def test_a_picture_of_another_size_is_damaged(root, capsys, kind):
+    (path,) = root.glob(f"train/beechwood/{kind}/point_2_view_0_*")
+    cv2.imwrite(str(path), np.repeat(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 2, axis=1))
+    seen = [bool(mask.any()) for mask in read(opened(root, 3), ALL, range(6)).masks["depth"]]
+    assert seen == [True, False, True, True, True, True]
+    assert listed(root) == [("beechwood", "point_2_view_0", kind)]
+    assert "24 x 12 pixels, but the first picture has 12 x 12" in capsys.readouterr().err
+    with pytest.raises(UserError, match="`damaged` allows 0"):
+        read(opened(root, 0), ALL, range(6))
 
 
 def test_too_many_are_an_error_that_counts_views(root):

@@ -41,7 +41,7 @@ def test_a_damaged_file_is_named(tmp_path, domain, harm):
         victim.write_bytes(content)
     else:
         victim.unlink()
-    with pytest.raises(UserError, match=r"normal\.npy.*delete"):
+    with pytest.raises(UserError, match=r"normal\.npy.*`mult verify`"):
         open_split(folder, "test")
     open_split(folder, "train")
 
@@ -53,7 +53,7 @@ def test_an_index_that_names_other_files_is_refused(tmp_path, domain):
     files = index["splits"]["test"]["files"]
     files["../../elsewhere"] = files["rgb"]
     write_json(folder / "index.json", index)
-    with pytest.raises(UserError, match=r"'\.\./\.\./elsewhere' in its index is no label; delete"):
+    with pytest.raises(UserError, match=r"'\.\./\.\./elsewhere' in its index is no label; `mult verify`"):
         open_split(folder, "test")
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -48,6 +50,37 @@ def test_a_value_a_place_does_better_than_one_for_all(split, task):
     size = split.arrays["rgb"].shape[1]
     assert places.shape == (len(one), size, size)
     assert errors(split, task, places)[0] < errors(split, task, one)[0]
+
+
+@pytest.mark.parametrize("task", REGRESSED)
+def test_medians_are_those_of_torch(split, task, monkeypatch):
+    monkeypatch.setattr(constant, "CHUNK", 3)  # several looks at the data
+    batch = read(split, [task], range(len(split)))
+    labels = batch.targets[task].masked_fill(~batch.masks[task], torch.nan)
+    one, places = (constant.fit(kind, split, [task]).values[task] for kind in ("constant", "constant_pixel"))
+    assert torch.equal(one.flatten(), labels.movedim(1, -1).flatten(0, 2).nanmedian(0).values)
+    wanted = labels.nanmedian(0).values
+    assert torch.equal(places, torch.where(wanted.isnan(), one, wanted))
+
+
+def test_medians_of_any_numbers(split, monkeypatch):
+    """Of both signs, of all sizes, with equal ones, and of none at all."""
+    generator = torch.Generator().manual_seed(0)
+    for images in (1, 2, 7, 40):
+        labels = torch.randn(images, 2, 3, 5, generator=generator) * 10.0 ** torch.randint(
+            -30, 30, (images, 2, 3, 5), generator=generator
+        )
+        labels[torch.rand(labels.shape, generator=generator) < 0.3] = 0.0
+        labels[torch.rand(labels.shape, generator=generator) < 0.1] *= -1.0  # -0 as well
+        masks = torch.rand(images, 1, 3, 5, generator=generator) < 0.5
+        masks[:, :, 0, 0] = False
+        parts = zip(labels.split(3), masks.split(3), strict=True)
+        batches = [SimpleNamespace(targets={"x": of}, masks={"x": mask}) for of, mask in parts]
+        monkeypatch.setattr(constant, "_chunks", lambda split, task, batches=batches: batches)
+        found = constant._medians(split, "x", lambda of: of)
+        wanted = labels.masked_fill(~masks, torch.nan).nanmedian(0).values
+        assert torch.equal(found.nan_to_num(7.0), wanted.nan_to_num(7.0))
+        assert found[:, 0, 0].isnan().all()
 
 
 def test_classes_are_guessed_by_their_shares(split, figures):

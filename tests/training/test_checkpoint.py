@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
+from mult import leftovers, outs
 from mult.data.store import open_split
 from mult.files import sha256, write_json
-from mult.training.checkpoint import Checkpoints, fingerprint
+from mult.training.checkpoint import FOLDER, Checkpoints, fingerprint
 from mult.training.trainer import train
 from tests.conftest import ROOT, write_domain
 from tests.training.helpers import Stop, StoppedAfter
@@ -118,8 +120,48 @@ def test_a_damaged_one_is_skipped_and_named(tmp_path, capsys):
     for path in checkpoints.folder.glob("*.json"):
         path.unlink()
     assert checkpoints.newest() is None
-    checkpoints.remove()
-    assert not checkpoints.folder.parent.exists()
+
+
+def test_what_a_kill_has_left_without_a_digest_takes_no_whole_ones_place(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run" / "kept", 1e9)
+    for step in (5, 10):
+        checkpoints.save(step, {"step": step})
+    (checkpoints.folder / "step-00000010.json").unlink()  # as if killed before it
+    checkpoints.save(12, {"step": 12})
+    os.truncate(checkpoints.folder / "step-00000012.pt", 100)
+    assert checkpoints.newest() == {"step": 5}
+
+
+def test_they_go_when_dvc_lock_has_the_run(tmp_path, monkeypatch):
+    """The run's stage may be killed until then."""
+    monkeypatch.chdir(tmp_path)
+    checkpoints, other = (Checkpoints(FOLDER / "run" / name, 1e9) for name in ("this", "other"))
+    out = Path("runs/run/run.json")
+    for step in (1, 2):
+        checkpoints.save(step, {"step": step})
+        other.save(step, {"step": step})
+    write_json(out, {"wall_s": 1.0})
+    checkpoints.ended(out)
+    assert not other.folder.exists()
+    for recorded in (None, {"path": str(out), "md5": "0" * 32}):
+        write_lock([recorded] if recorded else [])
+        leftovers.sweep()
+        assert checkpoints.newest() == {"step": 2}
+    write_lock([{"path": str(out), "md5": outs.digest(out)}])
+    leftovers.sweep()
+    assert not checkpoints.folder.exists()
+
+
+def test_a_training_without_checkpoints_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoints, other = (Checkpoints(FOLDER / "run" / name, 1e9) for name in ("this", "other"))
+    other.save(1, {"step": 1})
+    checkpoints.ended(Path("runs/run/run.json"))
+    assert not list(FOLDER.glob("run/*"))
+
+
+def write_lock(outs):
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train": {"cmd": "x", "outs": outs}}}))
 
 
 def test_one_that_is_no_checkpoint_is_skipped_and_named(tmp_path, capsys):

@@ -1,5 +1,7 @@
 import re
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,13 +10,16 @@ from safetensors.torch import load_file
 from mult.baselines.cnn import CNN
 from mult.data import loader
 from mult.data.batches import order_of_step, read
+from mult.data.encoding import NO_DEPTH
 from mult.data.store import open_split
 from mult.errors import UserError
 from mult.params import Augment, Hardware, Loss, Training
 from mult.tasks import TASKS, outputs
 from mult.training import trainer
+from mult.training.checkpoint import Checkpoints
 from mult.training.distributed import device_of
 from mult.training.schedule import factor
+from mult.training.step import Step
 from mult.training.trainer import Job, train
 from tests.models.test_mult import TINY, make
 
@@ -164,6 +169,72 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_its_batch(data, tmp_
     assert kept["target/edges"].shape == stored.targets["edges"].shape
     assert kept["mask/depth"].sum() == stored.masks["depth"].sum()
     torch.testing.assert_close(kept["rgb"].sum((1, 2, 3)), stored.rgb.sum((1, 2, 3)))  # perhaps mirrored
+
+
+def spoil(monkeypatch, at):
+    """Make one gradient of step ``at`` no number, though the losses are."""
+    original = Step._gradients
+
+    def gradients(self, batch, step, seed):
+        losses = original(self, batch, step, seed)
+        if step == at:
+            next(self.model.parameters()).grad[0] = float("nan")
+        return losses
+
+    monkeypatch.setattr(Step, "_gradients", gradients)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spoil(monkeypatch, at=2)
+    model = make(["depth"])
+    with pytest.raises(UserError, match=r"at step 2: the gradient's norm is nan; .* which is in \S+-step2"):
+        train(model, job(data, "depth"), CPU)
+    assert all(torch.isfinite(of).all() for of in model.state_dict().values())
+
+
+@pytest.mark.parametrize("splits", [("train", "val"), ("train",)])
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_weights_that_are_not_finite_are_neither_kept_nor_gone_on_from(data, tmp_path, monkeypatch, splits, clip_norm):
+    """As on a GPU, where only some steps are looked at; in the last step there is none after it to tell."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Step, "_looks", lambda self, step: False)
+    few = {split: data[split] for split in splits}
+    wanted = job(few, "depth", steps=6, validate_every=6, clip_norm=clip_norm)
+    for at, checkpoints in ((5, None), (2, Checkpoints(tmp_path / "kept", 0.0))):
+        with monkeypatch.context() as patched:
+            spoil(patched, at)
+            with pytest.raises(UserError, match=f"at step {at}: .* of .* weights are not finite"):
+                train(make(["depth"]), wanted, CPU, checkpoints=checkpoints)
+    state = checkpoints.newest()["state"]
+    assert state["step"] == 2
+    assert all(torch.isfinite(of).all() for of in state["trained"].values())
+
+
+def without_labels(split, task, images):
+    """``split``, with no label of ``task`` on ``images`` of it."""
+    kind = {"depth": "depth_zbuffer", "edges": "edge_texture"}[task]
+    arrays = dict(split.arrays)
+    arrays[kind] = np.array(arrays[kind])
+    arrays[kind][images] = NO_DEPTH
+    return replace(split, arrays=arrays)
+
+
+def test_a_task_without_a_label_has_no_loss(data):
+    """Not one of 0, in the split and in the steps."""
+    val = without_labels(data["val"], "depth", slice(None))
+    found = rows(train(make(["depth", "edges"]), job({**data, "val": val}, "depth", "edges"), CPU))
+    assert "val/depth_loss" not in found
+    assert (found["val/loss"] == found["val/edges_loss"] * LOSSES["edges"].weight).all()
+    with pytest.raises(UserError, match="the val split has no label of depth"):
+        train(make(["depth"]), job({**data, "val": val}, "depth"), CPU)
+    data = {"train": without_labels(data["train"], "depth", order_of_step(len(data["train"]), 4, 1, 0))}
+    each, both = (
+        rows(train(make(["depth"]), job(data, "depth", steps=2, validate_every=every, warmup_steps=0), CPU))
+        for every in (1, 2)
+    )
+    assert each["train/depth_loss"].isna().tolist() == [False, True]
+    assert both["train/depth_loss"].tolist() == [each["train/depth_loss"][0]]
 
 
 @pytest.mark.parametrize("balancing", ["fixed", "gradnorm"])

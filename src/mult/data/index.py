@@ -22,13 +22,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mult import leftovers
 from mult.data.sources import Source, View
 from mult.data.sources.source import SPLITS
 from mult.data.store import INDEX_KIND
 from mult.data.survey import nothing_in
 from mult.data.workers import in_batches
 from mult.errors import UserError
-from mult.files import atomic, sha256, write_json
+from mult.files import atomic, flushed, sha256, write_json
 from mult.paths import below
 from mult.process import STATE
 from mult.progress import progress
@@ -79,7 +80,7 @@ def build(
         for _ in progress(done, f"index {source.domain}", total=len(todo), unit="group"):
             pass
     counts = _join(parts, folder, source, image_size, damaged)
-    shutil.rmtree(kept)
+    leftovers.ended(kept, folder)
     return counts
 
 
@@ -183,7 +184,12 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     tables = [partial / name for name in TABLES]
-    with pq.ParquetWriter(tables[0], schema) as parquet, pa.ipc.new_file(str(tables[1]), schema) as arrow:
+    with (
+        flushed(tables[0]) as first,
+        flushed(tables[1]) as second,
+        pq.ParquetWriter(first, schema) as parquet,
+        pa.ipc.new_file(second, schema) as arrow,
+    ):
         for batch in _batches(parts, schema):
             parquet.write_batch(batch)
             arrow.write_batch(batch)

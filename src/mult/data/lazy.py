@@ -23,6 +23,7 @@ from mult.data.store import LABELS, Split
 from mult.data.survey import spread, survey
 from mult.errors import UserError
 from mult.files import intact, sha256
+from mult.outs import MEND
 
 SHOWN = 128  # pixels, at most, of views that are to be looked at
 REMEMBERED = 512  # squares of labels, of which others are made: of 224 pixels some 50 MB; and rows
@@ -156,7 +157,7 @@ def open_index(folder: Path, index: Mapping, split: str) -> Split:
     for name in TABLES:
         facts = index["tables"].get(name, {})
         if not intact(folder / name, facts.get("sha256"), facts.get("bytes")):
-            raise UserError(f"{folder / name}: missing or altered; delete {folder} and run `dvc repro`")
+            raise UserError(f"{folder / name}: missing or altered; {MEND}")
     source = open_source(index["domain"], index["root"], index["partition"])
     if source.layout != index["layout"]:
         raise UserError(

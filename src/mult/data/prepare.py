@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mult import leftovers
 from mult.data import labels
 from mult.data.domains import embedded
 from mult.data.frame import Unit
@@ -35,7 +36,7 @@ def prepare(
 ) -> int:
     """Render every split of the domain ``name`` into ``folder``; returns the number of images.
 
-    Each finished unit is kept in ``aside`` until the domain is complete, so that an interrupted run goes on where it
+    Each finished unit is kept in ``aside`` until dvc.lock has the domain, so that an interrupted run goes on where it
     stopped. The pixels do not depend on the number of processes.
 
     Raises:
@@ -77,7 +78,7 @@ def _prepare(
     for split, members in plan.items():
         writer.add(split, counts[split], _samples(kept, members))
     writer.close()
-    shutil.rmtree(kept)
+    leftovers.ended(kept, folder)
     return sum(counts.values())
 
 

@@ -18,7 +18,8 @@ from typing import IO, Any
 import numpy as np
 
 from mult.errors import UserError
-from mult.files import intact, read_json, sha256, write_json
+from mult.files import flushed, intact, read_json, sha256, write_json
+from mult.outs import MEND
 
 INDEX_KIND = "index"  # `kind` in the index.json of a data set in place
 # Labels of a sample with their array type; the third axis of rgb and normal has three channels.
@@ -53,7 +54,7 @@ class Writer:
         files = {label: self._path(split, label) for label in LABELS}
         with ExitStack() as stack:
             # Written in order, not through a memory map: on a full disk that would end the process without a word.
-            opened = {label: stack.enter_context(open(path, "wb")) for label, path in files.items()}
+            opened = {label: stack.enter_context(flushed(path)) for label, path in files.items()}
             for labels, group, fov in samples:
                 for label, file in opened.items():
                     if not groups:
@@ -114,7 +115,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = read_json(path)
         index["domain"], index["classes"], index["splits"].keys()
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: not a whole index; delete {folder} and run `dvc repro`") from None
+        raise UserError(f"{path}: not a whole index; {MEND}") from None
     return index
 
 
@@ -135,15 +136,12 @@ def open_split(folder: Path | str, split: str) -> Split:
         return open_index(folder, index, split)
     entry = index["splits"][split]
     if strange := sorted(entry["files"].keys() - LABELS.keys()):  # they name files
-        raise UserError(f"{folder}: {strange[0]!r} in its index is no label; delete {folder} and run `dvc repro`")
+        raise UserError(f"{folder}: {strange[0]!r} in its index is no label; {MEND}")
     arrays = {}
     for label, facts in entry["files"].items():
         path = folder / split / f"{label}.npy"
         if not intact(path, facts["sha256"], facts["bytes"]):
-            raise UserError(
-                f"{path}: missing, truncated or altered (its digest is not the index's); "
-                f"delete {folder} and run `dvc repro`"
-            )
+            raise UserError(f"{path}: missing, truncated or altered (its digest is not the index's); {MEND}")
         arrays[label] = np.load(path, mmap_mode="r", allow_pickle=False)
     return Split(
         domain=index["domain"],

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mult.evaluation import stats
 from mult.evaluation.compare import main_figures, paired_gains, without_seed
+from mult.outs import whole
 from mult.params import Comparison
 from mult.tasks import TASKS
 
@@ -47,7 +48,7 @@ class Errors:
     @cache  # noqa: B019 - as long as the object, which lives for one table
     def _means(self, run: str) -> dict[tuple[str, str], np.ndarray]:
         """Of each (domain, task) the rooms' means, rooms in sorted order."""
-        errors = pd.read_csv(self.folder / run / "errors.csv", dtype={"group": str})
+        errors = pd.read_csv(whole(self.folder / run / "errors.csv"), dtype={"group": str})
         means = errors.groupby(["domain", "task", "group"], sort=False)["error"].mean()
         parts = means.groupby(level=["domain", "task"], sort=False)
         return {key: of.droplevel(["domain", "task"]).sort_index().to_numpy() for key, of in parts}

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from mult.errors import UserError
 from mult.evaluation.compare import main_figures, paired_gains
+from mult.outs import whole
 from mult.tasks import TASKS
 
 FEWEST = 3  # cells without which there is no rank correlation to speak of
@@ -64,14 +65,14 @@ def recorded(runs: Mapping[int, str], measure: str, folder: Path = Path("runs"))
     batches in which a task had no label, do not count.
 
     Raises:
-        UserError: a run's file is missing.
+        UserError: a run's file is missing, or was altered.
     """
     found = []
     for seed, run in runs.items():
         path = folder / run / "affinity.csv"
         if not path.is_file():
             raise UserError(f"{path} is missing; `make repro` trains every run")
-        rows = pd.read_csv(path)
+        rows = pd.read_csv(whole(path))
         means = rows[rows["measure"] == measure].groupby(["on", "with"], as_index=False, sort=False)["value"].mean()
         found.append(means.assign(seed=seed))
     return pd.concat(found, ignore_index=True)[["on", "with", "seed", "value"]]

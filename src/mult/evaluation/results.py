@@ -8,6 +8,7 @@ import pandas as pd
 from mult.errors import UserError
 from mult.evaluation.shifts import domain_and_shift
 from mult.files import read_json
+from mult.outs import whole
 from mult.tasks import TASKS
 
 COLUMNS = [
@@ -25,7 +26,7 @@ def collect(names: Iterable[str], scale: str, folder: Path = Path("runs")) -> pd
     """Results of the runs called ``names``, all of them at ``scale``.
 
     Raises:
-        UserError: a run is missing, or was trained at another scale.
+        UserError: a run is missing or was altered, or was trained at another scale.
     """
     rows = [row for name in names for row in _rows(folder / name, scale)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -45,14 +46,14 @@ def load_probes(names: Iterable[str], folder: Path = Path("runs")) -> pd.DataFra
     """Rows of the probes.csv of the runs called ``names``, with their ``run`` and ``n_images``.
 
     Raises:
-        UserError: a run has not been probed.
+        UserError: a run has not been probed, or its figures were altered.
     """
     tables = []
     for name in names:
         if not (folder / name / "probes.csv").is_file():
             raise UserError(f"{folder / name}: probes.csv is missing; `make repro` probes every run that is to be")
-        n_images = read_json(folder / name / "probe.json")["n_images"]
-        tables.append(pd.read_csv(folder / name / "probes.csv").assign(run=name, n_images=n_images))
+        n_images = read_json(whole(folder / name / "probe.json"))["n_images"]
+        tables.append(pd.read_csv(whole(folder / name / "probes.csv")).assign(run=name, n_images=n_images))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -65,10 +66,10 @@ def _rows(folder: Path, scale: str) -> list[dict]:
     missing = [n for n in ("model.json", "run.json", "scores.json") if not (folder / n).is_file()]
     if missing:
         raise UserError(f"{folder}: {missing[0]} is missing; `make repro` trains and scores every run")
-    model, run, scores = (read_json(folder / n) for n in ("model.json", "run.json", "scores.json"))
+    model, run, scores = (read_json(whole(folder / n)) for n in ("model.json", "run.json", "scores.json"))
     if model["scale"] != scale:
         raise UserError(f"{folder}: trained at scale {model['scale']}, not {scale}; `make repro` brings it up to date")
-    evaluation = read_json(folder / "evaluation.json")
+    evaluation = read_json(whole(folder / "evaluation.json"))
     fixed = {
         "run": model["run"],
         "study": model["study"],

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mult.errors import UserError
+from mult.errors import UserError, in_one_line
 from mult.models.pretrained import check_loaded, load_weights
 from mult.models.stem import put_stem
 from mult.models.torchvision_ops import declare_missing
@@ -96,9 +96,9 @@ def _create(name: str, pretrained: bool, options: Mapping) -> nn.Module:
     try:
         return timm.create_model(name, features_only=True, pretrained=pretrained, **options)
     except Exception as error:  # timm's models raise nearly anything over options that do not fit
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         offline = "; without a network, name a local file as `pretrained`" if pretrained else ""
-        raise UserError(f"encoder: timm cannot make {name!r} with {dict(options)}: {text}{offline}") from None
+        said = f"encoder: timm cannot make {name!r} with {dict(options)}: {in_one_line(error)}"
+        raise UserError(said + offline) from None
 
 
 def seeded_encoder(image_size: int, settings: Mapping, seed: int) -> Encoder:

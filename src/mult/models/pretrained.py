@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
-from mult.errors import UserError
+from mult.errors import UserError, in_one_line
 
 ENOUGH = 0.95  # of a backbone's parameters must come from the file
 KEY = "encoder.pretrained"
@@ -79,8 +79,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             return load_safetensors(path)
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        text = " ".join(str(error).split())[:120]
-        raise UserError(f"{KEY}: {path}: no weights can be read from it: {text}") from None
+        raise UserError(f"{KEY}: {path}: no weights can be read from it: {in_one_line(error)}") from None
     while isinstance(stored, Mapping) and (inner := [stored[k] for k in NESTED if isinstance(stored.get(k), Mapping)]):
         stored = inner[0]
     tensors = {k: v for k, v in stored.items() if isinstance(v, Tensor)} if isinstance(stored, Mapping) else {}

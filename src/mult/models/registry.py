@@ -15,6 +15,7 @@ from mult.errors import UserError
 from mult.files import atomic, read_json, sha256, write_json
 from mult.models import constant
 from mult.models.mult import MulT
+from mult.outs import MEND, whole
 from mult.tasks import outputs
 
 
@@ -49,15 +50,30 @@ def load_model(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """The trained model of a run's folder, in evaluation mode, and its ``model.json``.
 
     Raises:
-        UserError: there is no trained run, or its weights are not those that were written.
+        UserError: there is no trained run, or model.json or the weights are not those that were written.
     """
     folder = Path(folder)
     weights = folder / "model.safetensors"
     if not (folder / "model.json").is_file() or not weights.is_file():
         raise UserError(f"{folder}: no trained model here; `make repro` trains the runs of the chosen scale")
-    config = read_json(folder / "model.json")
+    config = read_config(folder)
     if sha256(weights) != config["weights_sha256"]:
-        raise UserError(f"{weights}: altered since training; delete it and run `dvc repro` to restore it")
+        raise UserError(f"{weights}: altered since training; {MEND}")
     model = build(config | {"encoder": config["encoder"] | {"pretrained": False}})
     model.load_state_dict(load(weights.read_bytes()))
     return model.eval(), config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model.json of a run's folder.
+
+    Raises:
+        UserError: it is not whole.
+    """
+    path = whole(folder / "model.json")
+    try:
+        config = read_json(path)
+        config["weights_sha256"], config["encoder"], config["tasks"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: not a whole model.json; {MEND}") from None
+    return config

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mult.errors import UserError
+from mult.outs import whole
 from mult.reports.documents import Gallery, load
 from mult.reports.sheet import semantic_colours
 
@@ -42,7 +43,7 @@ def album(folder: Path) -> Album:
     Raises:
         UserError: a file is missing or damaged, or pictures.npz does not hold what gallery.json promises.
     """
-    gallery = load(folder / "gallery.json", Gallery)
+    gallery = load(whole(folder) / "gallery.json", Gallery)
     pictures = _Pictures(folder / "pictures.npz", gallery)
     facts = gallery.model_dump()
     facts["colours"] = [f"#{bytes(of).hex()}" for of in semantic_colours(len(gallery.classes))]

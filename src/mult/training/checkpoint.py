@@ -5,7 +5,7 @@
     .mult/checkpoints/<run>/<fingerprint>/lock                 held, with others, by whoever writes
 
 They are no output of a DVC stage: `persist` would hand a training the weights of other parameters. The fingerprint
-covers parameters, data and code, so a training finds only checkpoints of itself; it removes them when it has ended.
+covers parameters, data and code, so a training finds only checkpoints of itself; they go when dvc.lock has the run.
 """
 
 import fcntl
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from mult import leftovers
 from mult.files import atomic, read_json, sha256, write_json
 from mult.process import CHECKPOINTS, rank
 
@@ -42,15 +43,16 @@ class Checkpoints:
         return time.monotonic() - self._last >= self.every_s
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keep what is needed to go on after ``step`` steps; older ones but one go."""
+        """Keep what is needed to go on after ``step`` steps; older ones but a whole one go."""
         path = self.folder / f"step-{step:08d}.pt"
         with self._writing():
             with atomic(path) as file:
                 torch.save(state, file)
             write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
         paths = self._paths()
-        ahead = [p for p in paths if int(p.stem[5:]) > step]  # damaged ones, which this training has gone back behind
-        for old in ahead + [p for p in paths if p not in ahead][KEPT:]:
+        # Damaged ones, which this training has gone back behind, and those that a kill has left without a digest.
+        useless = [p for p in paths if int(p.stem[5:]) > step or not p.with_suffix(".json").is_file()]
+        for old in useless + [p for p in paths if p not in useless][KEPT:]:
             old.with_suffix(".json").unlink(missing_ok=True)
             old.unlink()
         self._last = time.monotonic()
@@ -68,9 +70,16 @@ class Checkpoints:
                 print(f"warning: {path}: damaged ({complaint}); an older one is tried", file=sys.stderr)
         return None
 
-    def remove(self) -> None:
-        """Forget all of them, those of other fingerprints of the run as well: it has been trained."""
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
+    def ended(self, out: Path) -> None:
+        """The run has been trained, into ``out`` among others: they go when dvc.lock has it.
+
+        Those of other fingerprints of the run go at once, and all where there is none of this one.
+        """
+        for other in self.folder.parent.glob("*"):
+            if other != self.folder or not self._paths():
+                shutil.rmtree(other, ignore_errors=True)
+        if self._paths():
+            leftovers.ended(self.folder, out)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """All that changes while a model is trained: what a checkpoint must hold, and nothing else."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mult.training.affinity import Row
 from mult.training.balancing import Balancing
+from mult.training.step import check_finite
 
 Metrics = dict[str, float]
 WHOLE = whole.StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -31,7 +33,7 @@ class State:
 
     Attributes:
         step: how many steps have been done.
-        running: (T,) sums of each task's loss since the last validation.
+        running: (2, T) sums of each task's loss since the last validation, and of the steps that had labels of it.
         best: the best figure so far, smaller is better; its weights are ``best_weights``.
         misses: validations since then.
     """
@@ -52,7 +54,7 @@ class State:
         self.history = History()
         self.step, self.misses, self.best = 0, 0, math.inf
         self.best_weights: dict[str, Tensor] = {}
-        self.running = torch.zeros(tasks, device=next(model.parameters()).device)
+        self.running = torch.zeros(2, tasks, device=next(model.parameters()).device)
 
     @property
     def shown(self) -> nn.Module:
@@ -64,6 +66,15 @@ class State:
         self.step += 1
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
+
+    def check(self, tasks: Sequence[str]) -> None:
+        """Raises: FloatingPointError: a loss since the last validation, a weight or an average is not finite."""
+        check_finite(tasks, self.running[0])
+        named = self.trained.state_dict() | ({} if self.averaged is None else self.averaged.state_dict())
+        values = {name: of.to_local() if _divided(of) else of for name, of in named.items() if of.is_floating_point()}
+        fine = torch.stack([torch.isfinite(of).all() for of in values.values()]).tolist()
+        if wrong := [name for name, good in zip(values, fine, strict=True) if not good]:
+            raise FloatingPointError(f"{len(wrong)} of {len(fine)} weights are not finite, such as {wrong[0]}")
 
     def judge(self, figure: float) -> None:
         """Keep the weights if ``figure`` is the lowest so far."""

@@ -37,6 +37,7 @@ class Step:
 
     Attributes:
         part: images that are computed at once; halved when a GPU's memory does not hold them.
+        labelled: (T,) 1 for each task that the last batch, over all processes, had a label of, 0 for the others.
     """
 
     def __init__(
@@ -72,23 +73,33 @@ class Step:
         """Each task's loss (T,) on the whole batch, over all processes, before the step; not yet weighed.
 
         Raises:
-            FloatingPointError: a loss is not finite. On the CPU the weights are then as they were.
+            FloatingPointError: a loss is not finite, or the gradient. On the CPU the weights are then as they were; on
+                a GPU only every CHECKED_EVERY-th step is looked at.
         """
+        looking = self._looks(step)
+        masks = torch.stack([batch.masks[task].any() for task in self.tasks])
+        self.labelled = (self.world.add(masks.float()) > 0).float()
         while True:
             self.draw(step, seed)
             self.optimiser.zero_grad(set_to_none=True)
             try:
                 losses = self._gradients(batch, step, seed)
-                if self.device.type == "cpu" or step % CHECKED_EVERY == 0:
+                if looking:
                     check_finite(self.tasks, losses)
                 if self.settings.clip_norm:
-                    nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+                    norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+                    if looking and not torch.isfinite(norm):
+                        raise FloatingPointError(f"the gradient's norm is {float(norm)}")
                 self.optimiser.step()  # the first one takes memory as well, before it changes a weight
                 break
             except torch.OutOfMemoryError:
                 self._halve(len(batch))
         self.balancing.observe(losses * self.task_weights)
         return losses
+
+    def _looks(self, step: int) -> bool:
+        """Whether to wait for a step's figures to see that they are finite."""
+        return self.device.type == "cpu" or step % CHECKED_EVERY == 0
 
     def draw(self, step: int, seed: int) -> None:
         """Seed what dropout draws in step ``step``."""
@@ -215,7 +226,7 @@ def _check(
     settings: params.Training, hardware: params.Hardware, balancing: Balancing, extra: nn.Module | None, world: World
 ) -> None:
     """Raises: UserError: settings that do not go together."""
-    if balancing.needs == "losses" and hardware.part:
+    if balancing.needs == "losses" and 0 < hardware.part < settings.batch_size // world.size:
         raise UserError(
             f"hardware.part: balancing by {settings.balancing} needs the losses of the whole batch before any "
             "gradient; write part: 0, or another method"

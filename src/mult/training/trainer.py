@@ -27,7 +27,7 @@ from mult.training.losses import LOSSES
 from mult.training.schedule import factor
 from mult.training.scores import Scores
 from mult.training.state import History, Metrics, State
-from mult.training.step import Step, autocast, full
+from mult.training.step import CHECKED_EVERY, Step, autocast, full
 from mult.training.stopped import keep_batch
 
 AGREED_EVERY = 10  # steps
@@ -109,11 +109,17 @@ def train(
             group["lr"] = settings.lr * factor(number, settings)
         try:
             state.history.affinities += recorder(batch, number, job.seed)
-            state.running += step(batch, number, job.seed)
+            losses = step(batch, number, job.seed)
+            state.running += torch.stack([losses, step.labelled])
             state.moved()
-            if state.step % every == 0 or state.step == settings.steps:
+            last = state.step == settings.steps
+            validating = last or state.step % every == 0
+            saving = checkpoints is not None and not last and _is_due(checkpoints, state.step, world)
+            if validating or saving:
+                state.check(tasks)
+            if validating:
                 world.share(state.shown.buffers())  # batch norms have seen each process's own images
-                row = _means(state, tasks, every)
+                row = _means(state, tasks)
                 if "val" in job.data:
                     row |= validate(state.shown, job, device, world, step.part)
                 state.history.seconds = before + clock.seconds()
@@ -122,12 +128,13 @@ def train(
                 log(row | _machine(state, settings, step, batches.waited / clock.seconds()), state.step)
         except FloatingPointError as error:
             kept = keep_batch(batch, batches.indices(number), job.label, number, world.rank)
+            when = f"at step {number}{'' if device.type == 'cpu' else f' or in the {CHECKED_EVERY - 1} before it'}"
             raise UserError(
-                f"{job.label}: at step {number}: {error}; lower training.lr, or look at the batch, which is in {kept}"
+                f"{job.label}: {when}: {error}; lower training.lr, or look at the batch, which is in {kept}"
             ) from None
         if settings.patience and state.misses >= settings.patience:
             break
-        if checkpoints is not None and state.step < settings.steps and _is_due(checkpoints, state.step, world):
+        if saving:
             state.history.seconds = before + clock.seconds()
             kept = state.state_dict()
             if world.first:
@@ -171,10 +178,13 @@ def validate(
 
     ``part``: images at once, where a whole batch of the training is too many for the memory.
 
+    A task without a label in the split is left out, of the sum as well.
+
     Raises:
         FloatingPointError: a prediction is not finite.
+        UserError: the split has no label of any task.
     """
-    tasks, sums = list(job.losses), torch.zeros(2, len(job.losses), dtype=torch.double, device=device)
+    tasks, sums = list(job.losses), torch.zeros(3, len(job.losses), dtype=torch.double, device=device)
     scores = Scores(tasks, job.classes, device)
     # The parts of a divided model work together on every batch, so each process has to see them all.
     among = World() if job.hardware.shard else world
@@ -190,11 +200,16 @@ def validate(
             loss, target, mask = LOSSES[job.losses[task].loss], batch.targets[task], batch.masks[task]
             sums[0, place] += loss.total(predictions[task], target, mask)
             sums[1, place] += loss.count(mask)
+            sums[2, place] += mask.any()
         scores.update(predictions, batch)
     model.train()
     for of in (sums, *scores.sums.values()):
         among.add(of)
-    means = dict(zip(tasks, (sums[0] / sums[1].clamp(min=1)).tolist(), strict=True))
+    totals, counts, labelled = sums.tolist()
+    of_tasks = zip(tasks, totals, counts, labelled, strict=True)
+    means = {task: total / count for task, total, count, there in of_tasks if there}
+    if not means:
+        raise UserError(f"{job.label}: the val split has no label of {', '.join(tasks)} to choose weights by")
     figures = {f"val/{task}_loss": value for task, value in means.items()}
     figures |= {f"val/{name}": value for name, value in scores.compute().items()}
     return figures | {"val/loss": sum(job.losses[t].weight * value for t, value in means.items())}
@@ -208,11 +223,12 @@ def figure(row: Metrics, name: str) -> float:
     return -row[f"val/{name}"] if higher else row[f"val/{name}"]
 
 
-def _means(state: State, tasks: list[str], every: int) -> Metrics:
-    """Each task's loss over the steps since the last validation."""
-    means = (state.running / ((state.step - 1) % every + 1)).tolist()
+def _means(state: State, tasks: list[str]) -> Metrics:
+    """Each task's loss over the steps with labels of it since the last validation; a task without any is left out."""
+    totals, steps = state.running
+    of_tasks = zip(tasks, (totals / steps).tolist(), steps.tolist(), strict=True)
     state.running.zero_()
-    return {f"train/{task}_loss": value for task, value in zip(tasks, means, strict=True)}
+    return {f"train/{task}_loss": value for task, value, there in of_tasks if there}
 
 
 def _machine(state: State, settings: Training, step: Step, waiting: float) -> Metrics:

@@ -91,11 +91,16 @@ class Taskonomy(Source):
     @cached_property
     def aspect(self) -> float:
         """That of the first picture: Taskonomy's own are square, those of an export need not be."""
+        height, width = self._shape
+        return height / width
+
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        """That of the first picture."""
         for split, group in self.groups():
             for view in self.views(split, group):
-                height, width, _ = self.load(view, "rgb").shape
-                return height / width
-        return 1.0
+                return read_picture(self.root / view.files["rgb"], *self.stored["rgb"], what="rgb").shape[:2]
+        return (1, 1)
 
     def groups(self) -> list[tuple[str, str]]:
         found = {(self._split_of[place], place[1]) for place in self._folders if self._in_use(place)}
@@ -131,6 +136,12 @@ class Taskonomy(Source):
     def load(self, view: View, label: str) -> np.ndarray:
         path = self.root / view.files[label]
         values = read_picture(path, *self.stored[label], what=label)
+        if values.shape[:2] != self._shape:
+            sizes = [f"{width} x {height}" for height, width in (values.shape[:2], self._shape)]
+            raise UserError(
+                f"{path}: {sizes[0]} pixels, but the first picture has {sizes[1]}; "
+                "fetch both of one version of the data set"
+            )
         if label == "segment_semantic" and values.max() >= len(self.classes):
             raise UserError(
                 f"{path}: class {values.max()}, but segment_semantic has 0 to {len(self.classes) - 1}; fetch it again, "

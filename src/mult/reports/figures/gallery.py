@@ -8,6 +8,7 @@ import numpy as np
 
 from mult.errors import UserError
 from mult.files import read_json
+from mult.outs import whole
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def load_gallery(folder: Path | str) -> Gallery:
     """The gallery that a stage has written into ``folder``.
 
     Raises:
-        UserError: one of its two files is missing.
+        UserError: one of its two files is missing, or was altered.
     """
-    folder = Path(folder)
+    folder = whole(Path(folder))
     for name in ("gallery.json", "pictures.npz"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; `make repro` makes every domain's gallery")

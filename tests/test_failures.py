@@ -17,7 +17,7 @@ from mult.data.index import build
 from mult.data.loader import batches_in_order
 from mult.data.sources import open_source
 from mult.data.store import open_split
-from mult.evaluation.evaluator import DomainScores, write_scores
+from mult.evaluation.evaluator import DomainScores, score_split, write_scores
 from mult.files import sha256
 from mult.models import registry
 from mult.stage import exit_code
@@ -72,6 +72,29 @@ def test_a_full_disk_stops_a_training_which_goes_on_with_the_same_bits(domain, t
     newest = checkpoints.newest()["state"]
     assert newest["step"] == 3
     assert_equal(training(start=newest).weights, expected.weights)
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+def test_a_full_gpu_and_a_full_shared_memory_are_one_line(capsys):
+    """Wherever in a stage it happens; a training's step halves its batch first."""
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+    assert "out of the GPU's memory; lower score_batch or hardware.part" in line_of(raising(full), capsys)
+    shared = RuntimeError("unable to write to file </torch_1_2_3>: No space left on device (28)")
+    assert "No space left on device (28); make room there, or" in line_of(raising(shared), capsys)
+
+
+def test_a_model_whose_predictions_are_no_numbers_is_one_line(domain, capsys):
+    model = make(["depth"])
+    torch.nn.init.constant_(model.decoders.heads["depth"].bias, float("nan"))
+    config = {"run": "a", "tasks": ["depth"], "classes": ["void"], "train_domain": domain.name, "image_size": 32}
+    line = line_of(lambda: score_split(model, config, open_split(domain, "test"), 4, CPU), capsys)
+    assert "values that are not finite; the weights are of no use: train anew" in line
 
 
 @pytest.mark.parametrize("what", ["model.safetensors", "scores.json"])

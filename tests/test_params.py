@@ -302,9 +302,11 @@ def test_every_probed_run_is_trained(tmp_path):
         ("tasks: [semseg", "tasks: !!python/name:os.system [semseg", r"cannot be read as YAML: "),
         ("steps: 4\n", "steps: !!int four\n", r"cannot be read as YAML: "),
         ("steps: 4\n", "steps: 2020-13-45\n", r"cannot be read as YAML: "),
-        ("steps: 4\n", f"steps: {'9' * 5000}\n", r"cannot be read as YAML: "),
+        ("steps: 4\n", f"steps: {'9' * 5000}\n", r"line \d+: a number of 5000 digits"),
         ("steps: 4\n", f"steps: 0x{'f' * 5000}\n", r"training\.steps: "),
-        ("sets:\n", f"sets: {'[' * 3000}\n", r"YAML|untie"),
+        ("sets:\n", f"sets: {'[' * 40_000}\n", r"line \d+: more than 100 sections in one another"),
+        ("sets:\n", f"sets:\n{'- ' * 40_000}\n", r"line \d+: more than 100 sections in one another"),
+        ("sets:\n", f"sets:\n{'? ' * 40_000}\n", r"line \d+: more than 100 sections in one another"),
     ],
 )
 def test_what_would_end_a_run_later_is_refused_at_once(tmp_path, old, new, complaint):

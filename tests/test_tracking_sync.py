@@ -1,5 +1,6 @@
 """What waits for MLflow, and sending it to a real store."""
 
+import fcntl
 import shutil
 import time
 
@@ -207,6 +208,34 @@ def test_a_store_that_has_not_answered_is_left_alone_for_a_while(monkeypatch):
     monkeypatch.setattr(store, "PAUSE_S", 0.0)
     stage()
     assert len(tries) > 1
+
+
+def test_a_database_that_somebody_locks_is_waited_for_no_longer_than_a_server(there, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    for name in ("WAIT_S", "BUDGET_S", "PAUSE_S"):
+        monkeypatch.setattr(store, name, 0.3)
+    store.LOCK.parent.mkdir(exist_ok=True)
+    with open(store.LOCK, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        began = time.monotonic()
+        stage()
+        assert time.monotonic() - began < 5
+        assert box.boxes()
+    time.sleep(0.3)
+    sync.sync()
+    assert not box.boxes()
+    assert [run["status"] for run in told(there, "single-depth-s0")] == ["FINISHED"]
+
+
+def test_the_first_user_of_a_database_takes_its_time(tmp_path, monkeypatch):
+    """And so do those who come while it makes the file."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/new.db")
+    monkeypatch.setattr(store, "WAIT_S", 0.01)
+    assert store._is_to_be_made(uri)
+    store.connect()
+    assert not store._is_to_be_made(uri)
+    store.LOCK.write_text("making")
+    assert store._is_to_be_made(uri)
 
 
 def test_a_slow_store_is_asked_no_more_than_its_share(monkeypatch):

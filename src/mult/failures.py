@@ -1,9 +1,9 @@
-"""What the machine does to a stage: a full disk, too little memory, a process of it that was killed."""
+"""What is to blame for a stage's end beside its user: a full disk, too little memory, a killed process, bad weights."""
 
 import errno
 from collections.abc import Iterator
 
-from mult.errors import Paused, UserError
+from mult.errors import Paused, UserError, in_one_line
 
 KEPT = "what was finished is kept, the same command goes on from there"
 FULL = f"make room there: {KEPT}"
@@ -20,6 +20,13 @@ def told(error: Exception) -> UserError | Paused | None:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in MENDS:
             return UserError(f"{cause.filename or 'the disk'}: {cause.strerror}; {MENDS[cause.errno]}")
+    if "No space left on device" in text:  # PyTorch's own, of shared memory in most cases
+        return UserError(f"{in_one_line(error)}; make room there, or, in shared memory, lower hardware.workers: {KEPT}")
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported for this
+        said = "out of the GPU's memory; lower score_batch or hardware.part, or have fewer stages on one GPU (--jobs)"
+        return UserError(f"{said}: {KEPT}")
+    if isinstance(error, FloatingPointError):
+        return UserError(f"{in_one_line(error)}; the weights are of no use: train anew with a lower training.lr")
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return UserError(f"out of memory; fewer images at once (hardware.part), or fewer stages (--jobs): {KEPT}")
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):

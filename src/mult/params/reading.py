@@ -7,12 +7,15 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from mult.errors import UserError
 from mult.params.fields import shown
 from mult.params.whole import Params
 
 LONGEST = 400  # characters of a message
+DEEPEST = 100  # sections in one another
+DIGITS = 1000  # of a number
 
 
 def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
@@ -38,7 +41,11 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
 def _read(path: Path) -> Any:
     """The file's content as DVC's own parser has it, so that a number means one thing to both."""
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _look_over(path, text)
+        return YAML(typ="safe").load(text)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the project's folder, or name the file") from None
     except DuplicateKeyError as error:
@@ -51,6 +58,19 @@ def _read(path: Path) -> Any:
         raise
     except Exception as error:  # a tag such as !!int before what is no integer ends in nearly any of them
         raise UserError(f"{path}: cannot be read as YAML: {_cut(' '.join(str(error).split()))}") from None
+
+
+def _look_over(path: Path, text: str) -> None:
+    """Raises: UserError: what a parser would end the process for, or name without its place."""
+    if number := re.search(rf"\d{{{DIGITS},}}", text):
+        line = text.count("\n", 0, number.start()) + 1
+        raise UserError(f"{path}: line {line}: a number of {len(number[0])} digits; write a shorter one")
+    depth = 0
+    for event in YAML(typ="safe").parse(text):  # event by event, where loading calls itself for each section
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            where = f"line {event.start_mark.line + 1}: more than {DEEPEST} sections in one another"
+            raise UserError(f"{path}: {where}; close them")
 
 
 def complaint(error: ValidationError) -> str:

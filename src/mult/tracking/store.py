@@ -28,7 +28,8 @@ WAIT_S = 10.0
 BUDGET_S = 20.0
 SHARE = 0.01
 PAUSE_S = 60.0
-MAKING_S = 120.0  # for a database file, whose first users wait for each other
+MAKING_S = 120.0  # for making a database file, whose first users wait for each other
+LOCK = STATE / "mlflow.lock"  # says so while the file is being made
 SILENCE = TRACKING / "silent.json"
 # Left alone, MLflow tries a request seven times, two minutes each. What it repeats by itself may be done twice.
 LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -60,13 +61,13 @@ def brief(error: BaseException) -> str:
 def opened(uri: str) -> tuple[Client, str]:
     """A client of the store and the experiment's id; both are made where there are none. Takes as long as it takes.
 
-    The lock keeps two first users from making one database at the same time, which breaks it for good.
+    The lock keeps two first users from making one database file at the same time, which breaks it for good.
     """
     import mlflow
 
     for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **LIMITS}.items():
         os.environ.setdefault(name, value)
-    with nullcontext() if uri.startswith("http") else _first():
+    with nullcontext() if uri.startswith("http") else _first(uri):
         client = mlflow.MlflowClient(uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if not found:
@@ -80,11 +81,15 @@ def opened(uri: str) -> tuple[Client, str]:
 
 
 @contextmanager
-def _first() -> Iterator[None]:
+def _first(uri: str) -> Iterator[None]:
     STATE.mkdir(exist_ok=True)
-    with open(STATE / "mlflow.lock", "w") as lock:
+    with open(LOCK, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_to_be_made(uri):
+            lock.write("making")
+            lock.flush()
         yield
+        lock.truncate(0)
 
 
 def reach(uri: str | None = None) -> tuple[Client, str]:
@@ -115,11 +120,13 @@ def connect() -> None:
 def _open(uri: str, seconds: float) -> tuple[Client, str]:
     import mlflow.tracking  # noqa: F401  here, so that the time it takes is not taken for the store's
 
-    return bounded(opened, uri, seconds=MAKING_S if _is_file(uri) else seconds)
+    return bounded(opened, uri, seconds=MAKING_S if _is_to_be_made(uri) else seconds)
 
 
-def _is_file(uri: str) -> bool:
-    return uri.startswith("sqlite:")
+def _is_to_be_made(uri: str) -> bool:
+    """Whether the store is a database file that is not there, or not whole yet."""
+    _, is_file, path = uri.partition("sqlite:///")
+    return bool(is_file) and (not Path(path).exists() or (LOCK.is_file() and LOCK.stat().st_size > 0))
 
 
 def bounded(call: Callable[..., Result], *arguments: Any, seconds: float) -> Result:
@@ -199,8 +206,8 @@ class Link:
             Unreachable: it has failed, or the try's time is over.
         """
         if self._opened is None:
-            began = time.monotonic()
+            began, making = time.monotonic(), _is_to_be_made(self.uri)
             self._opened = _open(self.uri, self._deadline - began)
-            if _is_file(self.uri):
+            if making:
                 self._deadline += time.monotonic() - began
         return bounded(work, *self._opened, *arguments, seconds=self._deadline - time.monotonic())

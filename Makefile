@@ -2,7 +2,7 @@
 # make report                                          reports/ anew, nothing is trained
 # make test                                            every test; make test-fast leaves out the slow ones
 # make audit                                           what is known to be wrong with the packages of requirements.lock
-# make soak [MINUTES=15]                               memory; mutated params.yaml; the pipeline killed at 20 random moments
+# make soak [MINUTES=15]                               memory; mutated params.yaml; MLflow's outages; 20 kills of the pipeline
 # make ray, make postgresql                            what `mult repro --ray`, and MLflow in PostgreSQL, need besides
 # make ui                                              MLflow's UI on this machine
 # Set-up happens by itself on first use, in .venv.
@@ -38,11 +38,15 @@ test: $(READY) lint
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
-# What the first two take is taken from the third, which goes on with the next call.
+# What the first two take is taken from the last, which goes on with the next call. MLflow's is mostly waiting.
 soak: $(READY)
 	$(BIN)/python -m tests.soak.memory
 	$(BIN)/python -m tests.soak.params --files 1500 --minutes 1
-	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $$(($(MINUTES) - 2))
+	@mkdir -p .mult
+	$(BIN)/python -m tests.soak.tracking > .mult/soak-tracking.log 2>&1 & \
+	tracking=$$!; \
+	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $$(($(MINUTES) - 2)); code=$$?; \
+	wait $$tracking || code=1; cat .mult/soak-tracking.log; exit $$code
 
 # What stages on several machines, and MLflow in PostgreSQL, need besides.
 ray: $(READY)

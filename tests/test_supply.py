@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
@@ -173,3 +175,27 @@ def test_an_audit_that_could_not_be_made_is_one_line(said):
     assert len(lines) == 1
     assert lines[0].startswith("audit: not done: ")
     assert code == 2
+
+
+@pytest.mark.slow
+def test_no_pin_has_a_known_vulnerability(tmp_path):
+    """As `make audit`; skipped where there is nobody to ask."""
+    program = re.search(r"pip-audit==[\d.]+", (ROOT / "Makefile").read_text())[0]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--python",
+        str(tmp_path / "bin/python"),
+    ]
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
+    if subprocess.run([*pip, "install", program]).returncode:
+        pytest.skip(f"no index that has {program}")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.audit", tmp_path / "bin/pip-audit"], cwd=ROOT, capture_output=True
+    )
+    if done.returncode == 2:
+        pytest.skip(done.stdout.decode().strip())
+    assert done.returncode == 0, done.stdout.decode()

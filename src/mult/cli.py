@@ -265,6 +265,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     pipeline.add_argument("--steps", type=int, default=200, help="of each training; default: 200")
 
+    command(
+        "memory",
+        _bench_memory,
+        "Most memory of each kind of stage, with more images, and with a larger model.",
+        "mult bench memory",
+        bench,
+    )
+
     ui = command("ui", _ui, "Open MLflow's UI on this machine.", "mult ui --port 5000")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     return parser
@@ -422,6 +430,12 @@ def _bench_train(chosen: argparse.Namespace) -> None:
 
     _at_least_one(chosen, "steps", "rounds")
     bench(load(scale=chosen.scale), chosen.steps, chosen.rounds)
+
+
+def _bench_memory(chosen: argparse.Namespace) -> None:
+    from mult.bench.memory import bench
+
+    bench()
 
 
 def _bench_pipeline(chosen: argparse.Namespace) -> None:

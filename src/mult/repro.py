@@ -189,6 +189,7 @@ def repro(
         began = time.perf_counter()
         if repaired := lockfile.repair():
             print(repaired)
+        leftovers.sweep()
         graph = outdated(targets)
         if not graph.needs:
             print(f"scale {scale.name}: everything is up to date")

@@ -1,9 +1,8 @@
-import json
-
 import pytest
 
 from mult import params
-from mult.bench import data, pipeline, train
+from mult.bench import clones, data, memory, pipeline, train
+from mult.files import read_json, write_json
 from tests.conftest import ROOT
 
 
@@ -28,7 +27,7 @@ def test_reading_is_timed_against_png_files(tmp_path, monkeypatch):
         for source in ("packed shards", "store"):
             ratio = table.loc[(source, read), "images_per_s"] / table.loc[(data.REFERENCE, read), "images_per_s"]
             assert table.loc[(source, read), "over_png"] == pytest.approx(ratio)
-    kept = json.loads((tmp_path / "data.json").read_text())
+    kept = read_json(tmp_path / "data.json")
     assert len(kept["rows"]) == 9
     assert kept["command"] == "mult bench data --size 32"
     assert "cores of" in kept["machine"]
@@ -54,32 +53,47 @@ def test_more_jobs_are_compared_with_one(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
     seconds = {"1": 20.0, "2": 11.0}
 
-    def clone(folder, steps, times=1):
+    def clone(folder, changes):
         (folder / ".mult" / "peaks").mkdir(parents=True)
         for stage, peak in (("train_single@depth-0", 310.0), ("train_single@edges-0", 330.5), ("prepare@doom", 90.0)):
-            (folder / ".mult" / "peaks" / f"{stage}.json").write_text(json.dumps({"peak_mb": peak + times - 1}))
-        facts = {"stages": 5, "work_cpu_s": {"training": 15.0}}
-        (folder / ".mult" / "last_repro.json").write_text(json.dumps(facts))
+            write_json(folder / ".mult" / "peaks" / f"{stage}.json", {"peak_mb": peak})
+        write_json(folder / ".mult" / "last_repro.json", {"stages": 5, "work_cpu_s": {"training": 15.0}})
         return folder
 
-    monkeypatch.setattr(pipeline, "_clone", clone)
-    monkeypatch.setattr(pipeline, "_repro", lambda clone, *a: seconds[a[-1]] if "--jobs" in a else 2.0)
+    monkeypatch.setattr(pipeline, "cloned", clone)
+    monkeypatch.setattr(pipeline, "repro", lambda clone, *a: seconds[a[-1]] if "--jobs" in a else 2.0)
     table = pipeline.bench(10).set_index("jobs")
     assert table.loc[2, "speedup"] == pytest.approx(20 / 11)
     assert table.loc[1, "beside_s"] == pytest.approx(1.0)
     assert table.loc[2, "work_percent"] == pytest.approx(100 * 15 / 22)
     assert set(table["peak_mb"]) == {330.5}
-    kinds = json.loads((tmp_path / "pipeline-memory.json").read_text())["rows"]
-    assert kinds == [
-        {"stage": "prepare", "stages": 1, "peak_mb": 90.0, "more_mb": 97.0},
-        {"stage": "train_single", "stages": 2, "peak_mb": 330.5, "more_mb": 337.5},
+
+
+def test_memory_is_measured_of_every_kind_of_stage(tmp_path, monkeypatch):
+    monkeypatch.setattr("mult.bench.report.FOLDER", tmp_path)
+
+    def clone(folder, changes):
+        (folder / ".mult" / "peaks").mkdir(parents=True)
+        for stage, peak in (("train_single@depth-0", 310.0), ("train_single@edges-0", 330.5), ("prepare@doom", 90.0)):
+            write_json(folder / ".mult" / "peaks" / f"{stage}.json", {"peak_mb": peak + len(changes)})
+        return folder
+
+    monkeypatch.setattr(memory, "cloned", clone)
+    monkeypatch.setattr(memory, "repro", lambda clone: 1.0)
+    memory.bench()
+    assert read_json(tmp_path / "memory.json")["rows"] == [
+        {"stage": "prepare", "stages": 1, "peak_mb": 90.0, "more_images_mb": 91.0, "larger_model_mb": 91.0},
+        {"stage": "train_single", "stages": 2, "peak_mb": 330.5, "more_images_mb": 331.5, "larger_model_mb": 331.5},
     ]
 
 
-def test_the_pipeline_is_measured_with_more_steps_and_images(tmp_path):
-    before = params.load(ROOT / "params.yaml", "smoke").scale
-    after = params.load(pipeline._clone(tmp_path / "clone", 7, 3) / "params.yaml").scale
-    assert (after.name, after.training.steps) == ("smoke", 7)
+def test_clones_have_more_images_and_larger_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    before = params.load(scale="smoke").scale
+    changes = memory.RUNS["more_images_mb"] | memory.RUNS["larger_model_mb"]
+    after = params.load(clones.cloned(tmp_path / "clone", changes) / "params.yaml").scale
+    assert after.name == "smoke"
+    assert after.encoder.options["embed_dim"] == memory.TIMES * before.encoder.options["embed_dim"]
     for name, domain in before.domains.items():
         for split in ("train", "val", "test"):
-            assert getattr(after.domains[name], split) == 3 * getattr(domain, split), (name, split)
+            assert getattr(after.domains[name], split) == memory.TIMES * getattr(domain, split), (name, split)

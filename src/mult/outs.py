@@ -7,6 +7,7 @@ another program) comes back as if it were whole. What a stage reads of others' r
 import hashlib
 import json
 import os
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mult.errors import UserError
 
 MEND = "`mult verify` says what is damaged and how to mend it"
 FOLDER = ".dir"  # ends the digest of what is a folder
+TRIES, WAIT_S = 20, 0.1  # for DVC by itself writes dvc.lock in place, so half of it may be read
 
 
 def recorded() -> dict[str, str]:
@@ -36,10 +38,14 @@ def whole(path: Path) -> Path:
     Raises:
         UserError: it is another one.
     """
-    wanted = recorded().get(path.as_posix()) if "DVC_STAGE" in os.environ else None
-    if wanted is not None and path.exists() and digest(path) != wanted:
-        raise UserError(f"{path}: altered since it was made (its digest is not dvc.lock's); {MEND}")
-    return path
+    if "DVC_STAGE" not in os.environ or not path.exists():
+        return path
+    found = digest(path)
+    for _ in range(TRIES):
+        if recorded().get(path.as_posix(), found) == found:
+            return path
+        time.sleep(WAIT_S)
+    raise UserError(f"{path}: altered since it was made (its digest is not dvc.lock's); {MEND}")
 
 
 def digest(path: Path) -> str:
@@ -57,6 +63,6 @@ def _recorded(*_: object) -> dict[str, str]:
     try:
         kept = lockfile.read(lockfile.NAME)
         data = kept[0] if kept else yaml.load(Path(lockfile.NAME).read_text(encoding="utf-8"), yaml.CSafeLoader)
-        return {out["path"]: out["md5"] for stage in data["stages"].values() for out in stage["outs"]}
+        return {out["path"]: out["md5"] for stage in data["stages"].values() for out in stage.get("outs", [])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return {}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+from mult import outs
 
 # What the pipeline itself writes among the files in git; parameters are logged.
 WRITTEN = (":!dvc.lock", ":!reports", ":!params.yaml")
@@ -14,26 +14,15 @@ WRITTEN = (":!dvc.lock", ":!reports", ":!params.yaml")
 def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
     """MD5 of each of ``paths`` that dvc.lock knows as an output.
 
-    Another dvc may be rewriting the file, which it does in place: what is cut off is read again, for two seconds.
+    Another dvc may be rewriting the file: what is cut off is read again, for two seconds.
     """
     wanted, found = {str(path) for path in paths}, {}
-    for _ in range(20):
-        found = {path: md5 for path, md5 in _locked_outs().items() if path in wanted}
+    for _ in range(outs.TRIES):
+        found = {path: md5 for path, md5 in outs.recorded().items() if path in wanted}
         if wanted <= found.keys():
             break
-        time.sleep(0.1)
+        time.sleep(outs.WAIT_S)
     return found
-
-
-def _locked_outs() -> dict[str, str]:
-    lock = Path("dvc.lock")
-    if not lock.exists():
-        return {}
-    try:
-        stages = yaml.load(lock.read_text(), yaml.CSafeLoader)["stages"].values()  # long: libyaml's parser
-        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def code_state() -> dict[str, str]:

@@ -1,10 +1,14 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from mult.data.batches import read
+from mult.data.encoding import NO_DEPTH
 from mult.data.store import open_split
+from mult.errors import UserError
 from mult.evaluation.score import Score
 from mult.models import constant
 from mult.tasks import TASKS
@@ -77,10 +81,19 @@ def test_medians_of_any_numbers(split, monkeypatch):
         parts = zip(labels.split(3), masks.split(3), strict=True)
         batches = [SimpleNamespace(targets={"x": of}, masks={"x": mask}) for of, mask in parts]
         monkeypatch.setattr(constant, "_chunks", lambda split, task, batches=batches: batches)
-        found = constant._medians(split, "x", lambda of: of)
         wanted = labels.masked_fill(~masks, torch.nan).nanmedian(0).values
-        assert torch.equal(found.nan_to_num(7.0), wanted.nan_to_num(7.0))
-        assert found[:, 0, 0].isnan().all()
+        for of in (constant.EVERYWHERE, constant.A_PLACE):
+            found = constant._medians(split, "x", of, lambda labels: labels)
+            assert torch.equal(found.nan_to_num(7.0), wanted.nan_to_num(7.0))
+            assert found[:, 0, 0].isnan().all()
+
+
+@pytest.mark.parametrize("kind", constant.KINDS)
+def test_a_task_without_a_label_is_refused(split, kind):
+    nothing = np.full_like(split.arrays["depth_zbuffer"], NO_DEPTH)
+    without = replace(split, arrays={**split.arrays, "depth_zbuffer": nothing})
+    with pytest.raises(UserError, match="depth: no image of the training split has a label"):
+        constant.fit(kind, without, ["depth"])
 
 
 def test_classes_are_guessed_by_their_shares(split, figures):

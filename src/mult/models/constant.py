@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from mult.data.batches import Batch, read
 from mult.data.store import Split
+from mult.errors import UserError
 from mult.progress import progress
 from mult.tasks import outputs
 
 KINDS = ("constant", "constant_mean", "constant_pixel")
-CHUNK = 64  # images decoded at a time
+CHUNK = 16  # images decoded at a time
 LARGEST = 4096  # images of a larger split that are looked at, evenly spaced
-DIGIT = 8  # bits
+# Bits of a value that are counted at a time, and the type of the counts: of a place there are no more than LARGEST.
+EVERYWHERE, A_PLACE = (16, torch.int64), (8, torch.int32)
 
 
 class Constant(nn.Module):
@@ -54,7 +56,11 @@ def build(kind: str, channels: Mapping[str, int], image_size: int) -> Constant:
 
 
 def fit(kind: str, split: Split, tasks: list[str]) -> Constant:
-    """The predictor of a kind, over every valid pixel of the split's images, or of ``LARGEST`` of them."""
+    """The predictor of a kind, over every valid pixel of the split's images, or of ``LARGEST`` of them.
+
+    Raises:
+        UserError: they have no label of a task.
+    """
     model = build(kind, outputs(tasks, len(split.classes)), split.arrays["rgb"].shape[1])
     for task in tasks:
         of = _shares if task == "semseg" else _middles
@@ -72,6 +78,8 @@ def _shares(kind: str, split: Split, task: str, classes: int) -> Tensor:
     """(classes, size, size) logarithms of shares, void excepted."""
     counts = sum(F.one_hot(b.targets[task], classes).sum(0) for b in _chunks(split, task)).movedim(-1, 0).float()
     counts[0] = 0
+    if not counts.any():
+        raise _nothing(task)
     everywhere = counts.sum((1, 2), keepdim=True)
     everywhere /= everywhere.sum()
     # One image's worth of the shares everywhere, so that a class never seen at a place is not impossible there.
@@ -85,12 +93,20 @@ def _middles(kind: str, split: Split, task: str, channels: int) -> Tensor:
         for batch in _chunks(split, task):
             pixels = batch.targets[task].movedim(1, -1)[batch.masks[task][:, 0]]
             total, count = total + pixels.sum(0, dtype=torch.double), count + len(pixels)
+        if not count:
+            raise _nothing(task)
         return (total / count).float()[:, None, None]
-    median = _medians(split, task, _flat)
+    median = _medians(split, task, EVERYWHERE, _flat)
+    if median.isnan().any():
+        raise _nothing(task)
     if kind == "constant":
         return median
-    places = _medians(split, task, lambda labels: labels)
+    places = _medians(split, task, A_PLACE, lambda labels: labels)
     return torch.where(places.isnan(), median, places)
+
+
+def _nothing(task: str) -> UserError:
+    return UserError(f"{task}: no image of the training split has a label of it; take it out of tasks in params.yaml")
 
 
 def _flat(labels: Tensor) -> Tensor:
@@ -98,28 +114,29 @@ def _flat(labels: Tensor) -> Tensor:
     return labels.movedim(1, -1).reshape(-1, labels.shape[1], 1, 1)
 
 
-def _medians(split: Split, task: str, shape: Callable[[Tensor], Tensor]) -> Tensor:
+def _medians(split: Split, task: str, of: tuple[int, torch.dtype], shape: Callable[[Tensor], Tensor]) -> Tensor:
     """The lower median over the first axis of what ``shape`` makes of all labels, NaN where there is none.
 
-    Digit by digit, from counts of the values that have the digits found so far: exact in four looks at the data, in
-    memory that the size of a picture decides and not their number.
+    Digit by digit, of so many bits, from counts of the values that have the digits found so far: exact in 32 / bits
+    looks at the data, in memory that the size of a picture decides and not their number.
     """
-    prefix = rank = torch.zeros((), dtype=torch.long)
-    for shift in range(32 - DIGIT, -1, -DIGIT):
+    digit, dtype = of
+    number = prefix = rank = torch.zeros((), dtype=torch.long)
+    for shift in range(32 - digit, -1, -digit):
         counts: Tensor | None = None
         for batch in _chunks(split, task):
             order = _order(shape(batch.targets[task]))
-            counted = shape(batch.masks[task].expand_as(batch.targets[task])) & (order >> (shift + DIGIT) == prefix)
+            counted = shape(batch.masks[task].expand_as(batch.targets[task])) & (order >> (shift + digit) == prefix)
             if counts is None:
-                counts = torch.zeros(1 << DIGIT, *order.shape[1:], dtype=torch.int32)
-            counts.scatter_add_(0, order >> shift & ((1 << DIGIT) - 1), counted.int())
-        below = counts.cumsum(0)
-        if shift == 32 - DIGIT:
-            number = below[-1]
+                counts = torch.zeros(1 << digit, *order.shape[1:], dtype=dtype)
+            counts.scatter_add_(0, order >> shift & ((1 << digit) - 1), counted.to(dtype))
+        below = counts.cumsum_(0)
+        if shift == 32 - digit:
+            number = below[-1].long()
             rank = (number - 1) // 2
-        digit = (below <= rank).sum(0).clamp(max=(1 << DIGIT) - 1)
-        rank = rank - (below - counts).gather(0, digit[None])[0]
-        prefix = (prefix << DIGIT) + digit
+        found = (below <= rank).sum(0).clamp(max=(1 << digit) - 1)
+        rank = rank - below.gather(0, (found - 1).clamp(min=0)[None])[0] * (found > 0)
+        prefix = (prefix << digit) + found
     return torch.where(number > 0, _value(prefix), torch.nan)
 
 

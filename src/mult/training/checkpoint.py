@@ -45,16 +45,17 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Keep what is needed to go on after ``step`` steps; older ones but a whole one go."""
         path = self.folder / f"step-{step:08d}.pt"
-        with self._writing():
+        with self._writing() as alone:
             with atomic(path) as file:
                 torch.save(state, file)
             write_json(path.with_suffix(".json"), {"sha256": sha256(path)})
-        paths = self._paths()
-        # Damaged ones, which this training has gone back behind, and those that a kill has left without a digest.
-        useless = [p for p in paths if int(p.stem[5:]) > step or not p.with_suffix(".json").is_file()]
-        for old in useless + [p for p in paths if p not in useless][KEPT:]:
-            old.with_suffix(".json").unlink(missing_ok=True)
-            old.unlink()
+            paths = self._paths()
+            # Damaged ones, which this training has gone back behind, and those that a kill has left without a digest.
+            ahead = [p for p in paths if int(p.stem[5:]) > step]
+            useless = ahead + [p for p in paths if alone and p not in ahead and not p.with_suffix(".json").is_file()]
+            for old in useless + [p for p in paths if p not in useless][KEPT:]:
+                old.with_suffix(".json").unlink(missing_ok=True)
+                old.unlink(missing_ok=True)
         self._last = time.monotonic()
 
     def newest(self) -> dict[str, Any] | None:
@@ -82,16 +83,21 @@ class Checkpoints:
             leftovers.ended(self.folder, out)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Remove what processes that were killed had begun to write, if no other process writes here meanwhile."""
+    def _writing(self) -> Iterator[bool]:
+        """Remove what processes that were killed had begun to write, if no other process writes here when this begins.
+
+        Yields whether none does.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        alone = False
         with open(self.folder / "lock", "a") as lock:
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
                 for begun in self.folder.glob(".step-*"):
                     begun.unlink(missing_ok=True)
             fcntl.flock(lock, fcntl.LOCK_SH)
-            yield
+            yield alone
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)

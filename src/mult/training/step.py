@@ -73,12 +73,10 @@ class Step:
         """Each task's loss (T,) on the whole batch, over all processes, before the step; not yet weighed.
 
         Raises:
-            FloatingPointError: a loss is not finite, or the gradient. On the CPU the weights are then as they were; on
-                a GPU only every CHECKED_EVERY-th step is looked at.
+            FloatingPointError: a loss or the model's gradient is not finite. On the CPU the weights are then as they
+                were; on a GPU only every CHECKED_EVERY-th step is looked at.
         """
         looking = self._looks(step)
-        masks = torch.stack([batch.masks[task].any() for task in self.tasks])
-        self.labelled = (self.world.add(masks.float()) > 0).float()
         while True:
             self.draw(step, seed)
             self.optimiser.zero_grad(set_to_none=True)
@@ -86,16 +84,22 @@ class Step:
                 losses = self._gradients(batch, step, seed)
                 if looking:
                     check_finite(self.tasks, losses)
-                if self.settings.clip_norm:
-                    norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-                    if looking and not torch.isfinite(norm):
-                        raise FloatingPointError(f"the gradient's norm is {float(norm)}")
+                norm = self._clip(looking)
+                if looking and not torch.isfinite(norm):
+                    raise FloatingPointError(f"the gradient's norm is {float(norm)}")
                 self.optimiser.step()  # the first one takes memory as well, before it changes a weight
                 break
             except torch.OutOfMemoryError:
                 self._halve(len(batch))
         self.balancing.observe(losses * self.task_weights)
         return losses
+
+    def _clip(self, looking: bool) -> Tensor:
+        """Clip the model's gradient where the settings say so; its norm before that, which takes time to be had."""
+        if self.settings.clip_norm:
+            return nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        gradients = [of.grad for of in self.model.parameters() if of.grad is not None] if looking else []
+        return nn.utils.get_total_norm(gradients)
 
     def _looks(self, step: int) -> bool:
         """Whether to wait for a step's figures to see that they are finite."""
@@ -114,9 +118,16 @@ class Step:
         return torch.cuda.max_memory_allocated(self.device) / images / 2**20
 
     def cut(self, batch: Batch, size: int) -> tuple[list[Batch], Tensor]:
-        """``batch`` in parts of ``size`` images (0: in one), and what the tasks' losses on it are divided by, (T,)."""
-        named = zip(self.tasks, self.losses, strict=True)
-        counts = self.world.add(torch.stack([loss.count(batch.masks[task]) for task, loss in named]))
+        """``batch`` in parts of ``size`` images (0: in one), and what the tasks' losses on it are divided by, (T,).
+
+        Sets ``labelled`` as well.
+        """
+        masks = [batch.masks[task] for task in self.tasks]
+        both = [
+            torch.stack([loss.count(mask), mask.any().long()]) for loss, mask in zip(self.losses, masks, strict=True)
+        ]
+        counts, labelled = self.world.add(torch.stack(both, 1))
+        self.labelled = (labelled > 0).float()
         size = size or len(batch)
         return [batch[start : start + size] for start in range(0, len(batch), size)], counts
 
@@ -226,7 +237,7 @@ def _check(
     settings: params.Training, hardware: params.Hardware, balancing: Balancing, extra: nn.Module | None, world: World
 ) -> None:
     """Raises: UserError: settings that do not go together."""
-    if balancing.needs == "losses" and 0 < hardware.part < settings.batch_size // world.size:
+    if balancing.needs == "losses" and hardware.part:
         raise UserError(
             f"hardware.part: balancing by {settings.balancing} needs the losses of the whole batch before any "
             "gradient; write part: 0, or another method"

@@ -9,6 +9,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -90,16 +91,17 @@ class Taskonomy(Source):
 
     @cached_property
     def aspect(self) -> float:
-        """That of the first picture: Taskonomy's own are square, those of an export need not be."""
+        """That of the first picture that can be read: Taskonomy's own are square, those of an export need not be."""
         height, width = self._shape
         return height / width
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
-        """That of the first picture."""
+        """That of the first picture that can be read."""
         for split, group in self.groups():
             for view in self.views(split, group):
-                return read_picture(self.root / view.files["rgb"], *self.stored["rgb"], what="rgb").shape[:2]
+                with suppress(UserError):
+                    return read_picture(self.root / view.files["rgb"], *self.stored["rgb"], what="rgb").shape[:2]
         return (1, 1)
 
     def groups(self) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.soak.params --files 1500 --minutes 1
 	@mkdir -p .mult
 	$(BIN)/python -m tests.soak.tracking > .mult/soak-tracking.log 2>&1 & \
-	tracking=$$!; \
+	tracking=$$!; trap 'kill $$tracking 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m tests.soak.kill --kills 20 --minutes $$(($(MINUTES) - 2)); code=$$?; \
 	wait $$tracking || code=1; cat .mult/soak-tracking.log; exit $$code
 

@@ -13,14 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import yaml
-
-from mult import warm
+from mult import leftovers, lockfile, warm
 from mult.errors import UserError
 from mult.local import LOGS, Local, environment
 from mult.process import CHECKPOINTS, STATE, TRACKING, die_with_parent
@@ -135,6 +133,7 @@ def serve() -> None:
             _tidy(inputs)
             given = {} if cards is None else {"CUDA_VISIBLE_DEVICES": cards}
             ok, seconds = Local({**own, **given}).run(stage, inputs)
+            leftovers.sweep()  # while dvc.lock has the stage
             print(json.dumps([entries([stage])[stage] if ok else None, seconds]), file=replies, flush=True)
 
 
@@ -149,12 +148,10 @@ def _tidy(inputs: Mapping[str, dict]) -> None:
     Path("dvc.lock").unlink(missing_ok=True)
 
 
-def entries(stages: Any) -> dict[str, dict]:
-    """Entries of ``stages`` in this folder's dvc.lock, those that it has."""
-    path = Path("dvc.lock")
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    known = (yaml.load(text, yaml.CSafeLoader) or {}).get("stages", {})
-    return {stage: known[stage] for stage in stages if stage in known}
+def entries(names: Iterable[str]) -> dict[str, dict]:
+    """Entries of the stages ``names`` in this folder's dvc.lock, those that it has."""
+    known = lockfile.stages()
+    return {name: known[name] for name in names if name in known}
 
 
 if __name__ == "__main__":

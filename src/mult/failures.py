@@ -20,9 +20,12 @@ def told(error: Exception) -> UserError | Paused | None:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in MENDS:
             return UserError(f"{cause.filename or 'the disk'}: {cause.strerror}; {MENDS[cause.errno]}")
-    if "No space left on device" in text:  # PyTorch's own, of shared memory in most cases
-        return UserError(f"{in_one_line(error)}; make room there, or, in shared memory, lower hardware.workers: {KEPT}")
-    if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported for this
+    if (
+        "No space left on device" in text
+    ):  # PyTorch's own, of shared memory in most cases; perhaps of a loader's process
+        said = next(line.strip() for line in reversed(text.splitlines()) if "No space left on device" in line)
+        return UserError(f"{said}; make room there, or, in shared memory, lower hardware.workers: {KEPT}")
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in text:  # torch is not imported here
         said = "out of the GPU's memory; lower score_batch or hardware.part, or have fewer stages on one GPU (--jobs)"
         return UserError(f"{said}: {KEPT}")
     if isinstance(error, FloatingPointError):

@@ -13,8 +13,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mult.files import atomic
 from mult.process import STATE
@@ -50,6 +53,25 @@ def read(path: Path | str) -> tuple[dict, str] | None:
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     kept = _kept(path, text)
     return (json.loads(kept["data"]), text) if kept else None
+
+
+def stages(path: Path | str = NAME) -> dict[str, dict]:
+    """The entry of each stage; none of a file that cannot be read, which `mult repro` mends. Not to be changed."""
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return {}
+    return _stages(Path(path).absolute(), seen.st_ino, seen.st_mtime_ns, seen.st_size)
+
+
+@lru_cache(4)
+def _stages(path: Path, *_: int) -> dict[str, dict]:
+    try:
+        kept = read(path)
+        data = kept[0] if kept else yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        return {name: entry for name, entry in data["stages"].items() if isinstance(entry, dict)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return {}
 
 
 def complaint(path: Path | str = NAME) -> str | None:

@@ -209,7 +209,7 @@ def repro(
 
             current = run_ids(names(settings), probed(settings), [f"mult-{settings.served}-s0"])
             mark_current(current, scale.name, besides=STAGE)
-        leftovers.sweep()
+        leftovers.sweep(idle=not (failed or skipped or targets))
         _summary(graph, failed, skipped, time.perf_counter() - began, engine)
         _remind()
         return 1 if failed else PAUSED if time_is_up() and skipped else 0

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
-import yaml
 
 from mult import lockfile
 from mult.files import read_json, sha256, write_json
@@ -206,8 +205,7 @@ def _processes(folder: Path) -> list[psutil.Process]:
 def _entries(folder: Path) -> dict[str, dict]:
     """The stages that dvc.lock has, where it is whole."""
     path = folder / lockfile.NAME
-    there = path.is_file() and not lockfile.complaint(path)
-    return yaml.load(path.read_text(), yaml.CSafeLoader).get("stages", {}) if there else {}
+    return {} if lockfile.complaint(path) else dict(lockfile.stages(path))
 
 
 def _in_git(entry: dict) -> bool:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
-from mult import leftovers, outs
 from mult.data.store import open_split
 from mult.files import sha256, write_json
 from mult.training.checkpoint import FOLDER, Checkpoints, fingerprint
@@ -132,36 +130,18 @@ def test_what_a_kill_has_left_without_a_digest_takes_no_whole_ones_place(tmp_pat
     assert checkpoints.newest() == {"step": 5}
 
 
-def test_they_go_when_dvc_lock_has_the_run(tmp_path, monkeypatch):
-    """The run's stage may be killed until then."""
+def test_those_of_other_settings_go_when_a_training_ends(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "train_single@depth-0")
     checkpoints, other = (Checkpoints(FOLDER / "run" / name, 1e9) for name in ("this", "other"))
-    out = Path("runs/run/run.json")
-    for step in (1, 2):
-        checkpoints.save(step, {"step": step})
-        other.save(step, {"step": step})
-    write_json(out, {"wall_s": 1.0})
-    checkpoints.ended(out)
-    assert not other.folder.exists()
-    for recorded in (None, {"path": str(out), "md5": "0" * 32}):
-        write_lock([recorded] if recorded else [])
-        leftovers.sweep()
-        assert checkpoints.newest() == {"step": 2}
-    write_lock([{"path": str(out), "md5": outs.digest(out)}])
-    leftovers.sweep()
-    assert not checkpoints.folder.exists()
-
-
-def test_a_training_without_checkpoints_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    checkpoints, other = (Checkpoints(FOLDER / "run" / name, 1e9) for name in ("this", "other"))
+    write_json(out := Path("runs/run/run.json"), {"wall_s": 1.0})
+    checkpoints.save(1, {"step": 1})
     other.save(1, {"step": 1})
-    checkpoints.ended(Path("runs/run/run.json"))
+    checkpoints.ended(out)
+    assert checkpoints.newest() == {"step": 1}  # until dvc.lock has the run, see test_leftovers
+    assert not other.folder.exists()
+    other.ended(out)  # which has none
     assert not list(FOLDER.glob("run/*"))
-
-
-def write_lock(outs):
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train": {"cmd": "x", "outs": outs}}}))
 
 
 def test_one_that_is_no_checkpoint_is_skipped_and_named(tmp_path, capsys):

@@ -15,16 +15,18 @@ def cloned(folder: Path, changes: Mapping[str, str | Callable[[re.Match], str]])
     """The project as it is committed, at scale smoke; ``changes`` of patterns in what params.yaml says of that scale.
 
     Raises:
-        UserError: this is not the folder of a project in git.
+        UserError: this is not the folder of a project in git, or a pattern is not found.
     """
     done = subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"mult bench: run it in the project's folder; git: {' '.join(done.stderr.split())}")
     path = folder / "params.yaml"
     text = re.sub(r"(?m)^scale: \*\w+", "scale: *smoke", path.read_text(encoding="utf-8"))
-    smoke, others = text.split("\n  laptop:")
+    smoke, _, others = text.partition("\n  laptop:")
     for pattern, changed in changes.items():
-        smoke = re.sub(pattern, changed, smoke)
+        smoke, found = re.subn(pattern, changed, smoke)
+        if not found:
+            raise UserError(f"mult bench: {path}: scale smoke has nothing like {pattern!r} to be changed")
     path.write_text(f"{smoke}\n  laptop:{others}", encoding="utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     return folder

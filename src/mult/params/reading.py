@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
 from mult.errors import UserError
 from mult.params.fields import shown
@@ -62,15 +62,15 @@ def _read(path: Path) -> Any:
 
 def _look_over(path: Path, text: str) -> None:
     """Raises: UserError: what a parser would end the process for, or name without its place."""
-    if number := re.search(rf"\d{{{DIGITS},}}", text):
-        line = text.count("\n", 0, number.start()) + 1
-        raise UserError(f"{path}: line {line}: a number of {len(number[0])} digits; write a shorter one")
     depth = 0
     for event in YAML(typ="safe").parse(text):  # event by event, where loading calls itself for each section
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
             where = f"line {event.start_mark.line + 1}: more than {DEEPEST} sections in one another"
             raise UserError(f"{path}: {where}; close them")
+        if isinstance(event, ScalarEvent) and re.fullmatch(rf"[-+]?[\d_]{{{DIGITS},}}", event.value):
+            where = f"line {event.start_mark.line + 1}: a number of {len(event.value)} digits"
+            raise UserError(f"{path}: {where}; write a shorter one")
 
 
 def complaint(error: ValidationError) -> str:

@@ -43,8 +43,8 @@ def album(folder: Path) -> Album:
     Raises:
         UserError: a file is missing or damaged, or pictures.npz does not hold what gallery.json promises.
     """
-    gallery = load(whole(folder) / "gallery.json", Gallery)
-    pictures = _Pictures(folder / "pictures.npz", gallery)
+    gallery = load(whole(folder / "gallery.json"), Gallery)
+    pictures = _Pictures(whole(folder / "pictures.npz"), gallery)
     facts = gallery.model_dump()
     facts["colours"] = [f"#{bytes(of).hex()}" for of in semantic_colours(len(gallery.classes))]
     facts["across"] = across = math.ceil(math.sqrt(len(gallery.samples)))

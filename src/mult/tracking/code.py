@@ -18,7 +18,7 @@ def dvc_digests(paths: Sequence[Path | str]) -> dict[str, str]:
     """
     wanted, found = {str(path) for path in paths}, {}
     for _ in range(outs.TRIES):
-        found = {path: md5 for path, md5 in outs.recorded().items() if path in wanted}
+        found = {path: min(digests) for path, digests in outs.recorded().items() if path in wanted}
         if wanted <= found.keys():
             break
         time.sleep(outs.WAIT_S)

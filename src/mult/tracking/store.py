@@ -67,7 +67,7 @@ def opened(uri: str) -> tuple[Client, str]:
 
     for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **LIMITS}.items():
         os.environ.setdefault(name, value)
-    with nullcontext() if uri.startswith("http") else _first(uri):
+    with _making(uri) if _is_to_be_made(uri) else nullcontext():
         client = mlflow.MlflowClient(uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if not found:
@@ -81,11 +81,11 @@ def opened(uri: str) -> tuple[Client, str]:
 
 
 @contextmanager
-def _first(uri: str) -> Iterator[None]:
+def _making(uri: str) -> Iterator[None]:
     STATE.mkdir(exist_ok=True)
     with open(LOCK, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_to_be_made(uri):
+        if _is_to_be_made(uri):  # nobody has made it meanwhile
             lock.write("making")
             lock.flush()
         yield

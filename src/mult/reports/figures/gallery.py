@@ -59,12 +59,12 @@ def load_gallery(folder: Path | str) -> Gallery:
     Raises:
         UserError: one of its two files is missing, or was altered.
     """
-    folder = whole(Path(folder))
+    folder = Path(folder)
     for name in ("gallery.json", "pictures.npz"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; `make repro` makes every domain's gallery")
-    with np.load(folder / "pictures.npz", allow_pickle=False) as arrays:
-        return Gallery(read_json(folder / "gallery.json"), dict(arrays))
+    with np.load(whole(folder / "pictures.npz"), allow_pickle=False) as arrays:
+        return Gallery(read_json(whole(folder / "gallery.json")), dict(arrays))
 
 
 def stage_maps(gallery: Gallery, variant: str) -> dict[int, StageMaps]:

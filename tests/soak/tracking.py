@@ -6,6 +6,7 @@ python -m tests.soak.tracking [--kills 20]        about five minutes; prints the
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as `make soak` ends it: the server ends as well
     with tempfile.TemporaryDirectory() as place:
         with mlflow_server(Path(place)) as server:
             outages(server, Path(place))

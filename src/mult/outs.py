@@ -20,8 +20,9 @@ def recorded() -> dict[str, set[str]]:
     """Path -> DVC's digest of all outs in dvc.lock; more than one where a stage that is no more had the same out."""
     found: dict[str, set[str]] = {}
     for entry in lockfile.stages().values():
-        for out in entry.get("outs", []):
-            found.setdefault(out["path"], set()).add(out["md5"])
+        for out in entry.get("outs") or []:
+            if isinstance(out, dict) and {"path", "md5"} <= out.keys():  # not the last one of half a file
+                found.setdefault(out["path"], set()).add(out["md5"])
     return found
 
 

@@ -44,4 +44,4 @@ def peaks(project: Path) -> pd.DataFrame:
     """Columns: stage (its kind), stages (how many were run), peak_mb (of the one that took most)."""
     found = [(path.stem.split("@")[0], read_json(path)["peak_mb"]) for path in sorted((project / PEAKS).glob("*.json"))]
     groups = pd.DataFrame(found, columns=["stage", "peak_mb"]).groupby("stage")["peak_mb"]
-    return groups.agg(stages="count", peak_mb="max").reset_index()
+    return groups.agg(stages="count", peak_mb="max").round().astype(int).reset_index()

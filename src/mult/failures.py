@@ -4,10 +4,11 @@ import errno
 from collections.abc import Iterator
 
 from mult.errors import Paused, UserError, in_one_line
+from mult.outs import MEND
 
 KEPT = "what was finished is kept, the same command goes on from there"
 FULL = f"make room there: {KEPT}"
-BAD = "the disk may be bad: `mult verify` says what is damaged and how to mend it"
+BAD = f"the disk may be bad: {MEND}"
 MENDS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EIO: BAD}
 OF_A_WORKER = "mult.errors.UserError: "  # before the line, at the end of a traceback that came from a loader's process
 
@@ -20,11 +21,9 @@ def told(error: Exception) -> UserError | Paused | None:
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in MENDS:
             return UserError(f"{cause.filename or 'the disk'}: {cause.strerror}; {MENDS[cause.errno]}")
-    if (
-        "No space left on device" in text
-    ):  # PyTorch's own, of shared memory in most cases; perhaps of a loader's process
-        said = next(line.strip() for line in reversed(text.splitlines()) if "No space left on device" in line)
-        return UserError(f"{said}; make room there, or, in shared memory, lower hardware.workers: {KEPT}")
+    # PyTorch's own, of shared memory in most cases; perhaps of a loader's process, at the end of its traceback.
+    if full := [line.strip() for line in text.splitlines() if "No space left on device" in line]:
+        return UserError(f"{full[-1]}; make room there, or, in shared memory, lower hardware.workers: {KEPT}")
     if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in text:  # torch is not imported here
         said = "out of the GPU's memory; lower score_batch or hardware.part, or have fewer stages on one GPU (--jobs)"
         return UserError(f"{said}: {KEPT}")

@@ -51,5 +51,5 @@ def _marks() -> list[Path]:
     found = []
     for place, pattern in PLACES:
         with suppress(OSError):  # a folder that goes while it is looked at
-            found += [mark for mark in place.glob(f"{pattern}/{MARK}") if mark.is_file()]
+            found += place.glob(f"{pattern}/{MARK}")
     return found

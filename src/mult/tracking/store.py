@@ -47,9 +47,9 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_STORE)
 
 
-def store_exists() -> bool:
+def store_exists(uri: str | None = None) -> bool:
     """Whether the store has been made; of one that is no file of this machine, yes."""
-    _, is_file, path = store_uri().partition("sqlite:///")
+    _, is_file, path = (uri or store_uri()).partition("sqlite:///")
     return not is_file or Path(path).exists()
 
 
@@ -125,8 +125,8 @@ def _open(uri: str, seconds: float) -> tuple[Client, str]:
 
 def _is_to_be_made(uri: str) -> bool:
     """Whether the store is a database file that is not there, or not whole yet."""
-    _, is_file, path = uri.partition("sqlite:///")
-    return bool(is_file) and (not Path(path).exists() or (LOCK.is_file() and LOCK.stat().st_size > 0))
+    begun = uri.startswith("sqlite:///") and LOCK.is_file() and LOCK.stat().st_size > 0
+    return begun or not store_exists(uri)
 
 
 def bounded(call: Callable[..., Result], *arguments: Any, seconds: float) -> Result:

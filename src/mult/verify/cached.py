@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mult.outs import digest
 from mult.verify.fault import Fault, removing
 
 FOLDER = ".dir"  # ends the name of what lists a folder
@@ -77,8 +78,7 @@ class Cache:
         key = (about.st_dev, about.st_ino)
         if key not in self._seen:
             try:
-                with open(path, "rb") as file:
-                    self._seen[key] = hashlib.file_digest(file, "md5").hexdigest()
+                self._seen[key] = digest(path)
             except OSError:
                 self._seen[key] = ""
         return self._seen[key]

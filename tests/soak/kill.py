@@ -4,8 +4,9 @@ python -m tests.soak.kill --kills 20 --minutes 15 --seed 7          or `make soa
 
 An undisturbed run comes first. Then `mult repro` is started and killed again and again: its process group, when what it
 has started beside that must end by itself, or all of it at once, as when the power fails; now and then dvc.lock is
-damaged as well. At the end the results must be those of the undisturbed run. What takes longer than ``--minutes`` goes
-on with the next call: everything is kept in .mult/soak, by the digest of the code that is tried.
+damaged as well. At the end the results must be those of the undisturbed run; where the pipeline has come to its end
+before all kills are done, another copy takes the rest. What takes longer than ``--minutes`` goes on with the next call:
+everything is kept in .mult/soak, by the digest of the code that is tried.
 """
 
 import argparse
@@ -31,7 +32,6 @@ from mult.verify import Verification
 from tests.conftest import ROOT
 from tests.project import Project, copy_project
 
-START_UP_S = 8.0  # of `mult repro`, before its first stage is at work
 OTHERWISE = ("wall_s", "mlflow_run_id", "git_commit")  # columns of results.csv that two runs cannot share
 COMPARED = ("model.safetensors", "history.csv", "scores.json", "errors.csv", "affinity.csv", "probes.csv")
 
@@ -49,8 +49,10 @@ class Story:
     """What has happened so far; kept between calls."""
 
     quiet_s: float = 0.0  # that the undisturbed run took
+    start_s: float = 0.0  # and of this, until its first stage was at work
     quiet: bool = False  # whether it has come to its end
     kills: list[dict] = field(default_factory=list)
+    harmed: bool = False  # whether dvc.lock has been damaged
     finished: dict[str, Finished] = field(default_factory=dict)
     again: list[str] = field(default_factory=list)  # tables and sheets in git that were made twice
 
@@ -85,24 +87,34 @@ class Soak:
                 self._keep(quiet_s=self.story.quiet_s + time.monotonic() - began)
             self._keep(quiet=True)
             print(f"undisturbed: {self.story.quiet_s:.0f} s", flush=True)
+        stages = 0
+        while not stages or len(self.story.kills) < self.kills:
+            stages = self._disturbed(quiet)
+        print(f"{len(self.story.kills)} kills: none of {stages} stages was made twice, the results are the same")
+        self._keep(kills=[])
+
+    def _disturbed(self, quiet: Project) -> int:
+        """A pipeline that is killed until all kills are done, or it; how many stages it has."""
         killed = self._project("killed")
-        while len(self.story.kills) < self.kills and self._can_lose_time():
+        while len(self.story.kills) < self.kills:
             if not self._kill(killed, random.Random(f"{self.seed}-{len(self.story.kills)}")):
                 break
         self._to_the_end(killed)
         self._check(killed, ended=True)
         _compare(quiet.folder, killed.folder)
-        stages = len(_entries(killed.folder))
-        number = f"{len(self.story.kills)} of {self.kills} kills"
         again = len(set(self.story.again))
-        but = f" but {again} tables and sheets that are in git, while dvc.lock was damaged" if again else ""
-        print(f"{number}: none of {stages} stages was made twice{but}; the results are those of an undisturbed run")
+        if again:
+            print(f"{again} tables and sheets that are in git were made twice, while dvc.lock was damaged")
+        stages = len(_entries(killed.folder))
         shutil.rmtree(killed.folder)
-        self._keep(kills=[], finished={}, again=[])
+        self._keep(finished={}, again=[], harmed=False)
+        return stages
 
     def _kill(self, project: Project, rng: random.Random) -> bool:
         """Start the pipeline and kill it after a while; False where it was done before."""
-        after = rng.uniform(0, 2 * (START_UP_S + self.story.quiet_s / self.kills))
+        after = rng.uniform(0, 2 * (self.story.start_s + self.story.quiet_s / self.kills))
+        if time.monotonic() + after > self.until:
+            raise TimeIsUp
         process = _start(project)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after)
@@ -120,7 +132,7 @@ class Soak:
         done = self._check(project)
         _harm(project.folder / lockfile.NAME, harm, rng)
         about = {"after_s": round(after, 2), "at_once": at_once, "stages": done, "lock": harm or "whole"}
-        self._keep(kills=[*self.story.kills, about])
+        self._keep(kills=[*self.story.kills, about], harmed=self.story.harmed or bool(harm))
         print(f"kill {len(self.story.kills)}: {about}", flush=True)
         return True
 
@@ -131,7 +143,7 @@ class Soak:
         cache: tables and sheets.
         """
         entries, known = _entries(project.folder), self.story.finished
-        harmed = any(kill["lock"] != "whole" for kill in self.story.kills)
+        harmed = self.story.harmed
         logs = project.folder / STATE / "logs"
         for name, before in known.items():
             log = logs / f"{name}.log"
@@ -156,14 +168,12 @@ class Soak:
         self._keep(finished=known)
         return len(entries)
 
-    def _can_lose_time(self) -> bool:
-        """Whether there is time for a kill and for all that is left after it."""
-        left = 1 - len(self.story.finished) / max(1, len(_entries(self.folder / "quiet")))
-        need = 2 * (START_UP_S + self.story.quiet_s / self.kills) + 1.2 * left * self.story.quiet_s + 60
-        return time.monotonic() + need < self.until
-
     def _to_the_end(self, project: Project) -> None:
-        process = _start(project)
+        began, process = time.monotonic(), _start(project)
+        while not self.story.start_s and process.poll() is None:
+            if any((project.folder / STATE / "logs").glob("*.log")):
+                self._keep(start_s=time.monotonic() - began)
+            time.sleep(0.1)
         try:
             process.wait(max(1.0, self.until - time.monotonic()))
         except subprocess.TimeoutExpired:

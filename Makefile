@@ -72,29 +72,32 @@ format: $(READY)
 ui: $(READY)
 	$(BIN)/mult ui
 
-# setuptools and wheel first: with them, and not with the newest ones, what is no wheel is built. Then torch and what it
-# needs, for that differs between its CPU and its CUDA build; then the lock as it stands.
+# Everything but torch as the lock stands, by version and hash; setuptools and wheel first: with them, and not with the
+# newest ones, what is no wheel is built. Then torch, which differs between its CPU and its CUDA build, with what it needs.
 # torchvision comes with --no-deps like everything else: beside a CPU build of torch it would ask for another one.
-$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+$(READY): requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "set-up, once, a few minutes: 1/3 torch"
+	@echo "set-up, once, a few minutes: 1/3 everything in requirements.lock"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --no-deps --constraint requirements.lock setuptools wheel
-	@$(PIP) --constraint requirements.lock --constraint requirements-cuda.lock torch
-	@echo "set-up: 2/3 everything in requirements.lock"
-	@$(PIP) --no-deps --no-build-isolation --requirement requirements.lock
+	@awk '/^(setuptools|wheel)==/,!/\\$$/' requirements.lock > $(VENV)/build.txt
+	@$(PIP) --require-hashes --no-deps --requirement $(VENV)/build.txt
+	@$(PIP) --require-hashes --no-deps --no-build-isolation --requirement requirements.lock
+	@echo "set-up: 2/3 torch"
+	@$(PIP) --constraint requirements-torch.lock torch
 	@echo "set-up: 3/3 this project"
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-# Resolve pyproject.toml anew and write down what came out.
+# Resolve pyproject.toml anew and write down what came out, with the hashes of all files of each release.
 lock:
 	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/python -m pip install --quiet torch==2.13.0
 	$(VENV).lock/bin/python -m pip install --quiet --no-deps torchvision==0.28.0
 	$(VENV).lock/bin/python -m pip install --quiet setuptools wheel --editable .[dev,export,balancing]
 	$(VENV).lock/bin/python -m pip check
-	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|nvidia-|cuda-|triton)' | sed 's/+cpu//'; } > requirements.lock.new
+	$(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|torch|nvidia-.*|cuda-.*|triton)==' > $(VENV).lock/pins.txt
+	$(VENV).lock/bin/python -m pip install --quiet uv==0.13.9
+	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/uv pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --no-header --no-annotate $(VENV).lock/pins.txt; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -rf $(VENV).lock
 

@@ -1,4 +1,4 @@
-"""requirements.lock pins every package that is installed, and set-up installs from nothing else."""
+"""Every package that is installed is pinned, by its hash but for torch, and set-up installs nothing else."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from packaging.version import Version
 from tests import audit
 from tests.conftest import ROOT
 
-LOCK, CUDA = ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"
+LOCK, TORCH = ROOT / "requirements.lock", ROOT / "requirements-torch.lock"
 WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = WHOLE["project"]
 # Extras that set-up does not install; `make test` adds them, or they are for users.
@@ -27,12 +28,24 @@ WITH_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
 OURS = ("pip", canonicalize_name(PROJECT["name"]))
 
 
-def lock(path: Path = LOCK) -> dict[str, str]:
+def entries(path: Path) -> list[list[str]]:
+    """Of each package what its entry says: ``name==version``, then ``--hash=…`` as often as its release has files."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return [entry.split() for entry in "\n".join(lines).replace("\\\n", " ").splitlines()]
+
+
+@cache
+def lock(path: Path) -> dict[str, str]:
     """Name -> version."""
-    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-    pins = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line) for line in lines]
-    assert all(pins), [line for line, pin in zip(lines, pins, strict=True) if not pin]
-    return {canonicalize_name(pin[1]): pin[2] for pin in pins}
+    pins = [entry[0] for entry in entries(path)]
+    found = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", pin) for pin in pins]
+    assert all(found), [pin for pin, match in zip(pins, found, strict=True) if not match]
+    return {canonicalize_name(pin[1]): pin[2] for pin in found}
+
+
+def pinned() -> dict[str, str]:
+    """Name -> version of all that is installed beside a CPU build of torch."""
+    return lock(LOCK) | {"torch": lock(TORCH)["torch"]}
 
 
 def needs(of: Distribution, extra: str = "") -> Iterator[Requirement]:
@@ -55,20 +68,31 @@ def on_demand() -> set[str]:
     while todo:
         requirement = todo.pop()
         name = canonicalize_name(requirement.name)
-        if name in there and name not in found and name not in lock():
+        if name in there and name not in found and name not in pinned():
             found.add(name)
             todo += [more for extra in ("", *requirement.extras) for more in needs(there[name], extra)]
     return found
 
 
-def test_every_line_is_one_package_at_one_version():
-    names = [re.match(r"[^=]+", line)[0] for line in LOCK.read_text().splitlines() if line and line[0] != "#"]
-    assert len(lock()) == len(names)
-    assert names == sorted(names, key=str.lower)
+def test_every_entry_is_one_package_at_one_version_with_the_hashes_of_its_files():
+    found = entries(LOCK)
+    names = [pin.split("==")[0] for pin, *_ in found]
+    assert len(lock(LOCK)) == len(names)
+    assert names == sorted(names)
+    for pin, *hashes in found:
+        assert hashes, pin
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", of) for of in hashes), pin
+
+
+def test_of_torch_and_its_builds_alone_there_are_no_hashes():
+    names = lock(TORCH).keys()
+    assert "torch" in names
+    assert all(WITH_TORCH.fullmatch(name) for name in names - {"torch"})
+    assert not names & lock(LOCK).keys()
 
 
 def test_what_is_installed_is_what_the_lock_says():
-    there, pins = installed(), lock()
+    there, pins = installed(), pinned()
     public = {name: Version(of.version).public for name, of in there.items()}  # less the name of torch's build
     wrong = {name: (public.get(name), pin) for name, pin in pins.items() if public.get(name) != pin}
     assert wrong == {}
@@ -77,7 +101,7 @@ def test_what_is_installed_is_what_the_lock_says():
 
 
 def test_the_lock_is_all_that_the_project_needs():
-    pins, asked = lock(), list(map(Requirement, PROJECT["dependencies"]))
+    pins, asked = pinned(), list(map(Requirement, PROJECT["dependencies"]))
     for extra, lines in PROJECT["optional-dependencies"].items():
         asked += [] if extra in ON_DEMAND else map(Requirement, lines)
     todo, seen = list(asked), set()
@@ -108,15 +132,13 @@ def recipe(target: str) -> list[str]:
 def test_set_up_installs_from_the_lock_alone():
     pips = [line for line in recipe("$(READY)") if "$(PIP)" in line]
     assert pips == [
-        "@$(PIP) --no-deps --constraint requirements.lock setuptools wheel",
-        "@$(PIP) --constraint requirements.lock --constraint requirements-cuda.lock torch",
-        "@$(PIP) --no-deps --no-build-isolation --requirement requirements.lock",
+        "@$(PIP) --require-hashes --no-deps --requirement $(VENV)/build.txt",
+        "@$(PIP) --require-hashes --no-deps --no-build-isolation --requirement requirements.lock",
+        "@$(PIP) --constraint requirements-torch.lock torch",
         "@$(PIP) --no-deps --no-build-isolation --editable .",
     ]
     assert not [line for line in recipe("$(READY)") if "pip install" in line]
-    assert {"torch", "setuptools", "wheel"} <= lock().keys()
-    assert not lock(CUDA).keys() & lock().keys()
-    assert all(WITH_TORCH.fullmatch(name) for name in lock(CUDA))
+    assert {"setuptools", "wheel"} <= lock(LOCK).keys()
 
 
 def test_what_make_test_adds_is_pinned():
@@ -133,7 +155,7 @@ def test_what_make_test_adds_is_pinned():
     there = installed()
     for name in pins.keys() & there.keys():
         assert there[name].version == pins[name]
-        missing = {canonicalize_name(of.name) for of in needs(there[name])} - pins.keys() - lock().keys()
+        missing = {canonicalize_name(of.name) for of in needs(there[name])} - pins.keys() - pinned().keys()
         assert missing == set(), f"{name} needs it, and nothing pins it"
 
 

@@ -120,13 +120,15 @@ def test_four_first_users_of_a_fresh_store(tmp_path):
     assert all(len(run["points"]) == 2000 and set(run["points"]) == everything for run in runs)
 
 
-@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
-def test_a_store_that_cannot_be_reached_is_one_line(monkeypatch, store):
+@pytest.mark.parametrize(
+    ("store", "why"),
+    [("http://127.0.0.1:9", "Connection refused"), ("sqlite:////proc/nowhere/mlflow.db", "No such file or directory")],
+)
+def test_a_store_that_cannot_be_reached_is_one_line(monkeypatch, store, why):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UserError, match=f"MLflow's store {store}: .*unset MLFLOW_TRACKING_URI") as error:
+    with pytest.raises(UserError, match=f"^MLflow's store {store}: {why}; start it, or unset MLFLOW_TRACKING_URI$"):
         tracking.reach()
-    assert "\n" not in str(error.value)
 
 
 def test_a_lock_file_that_is_being_rewritten_costs_digests_not_the_stage(tmp_path, monkeypatch):

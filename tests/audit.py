@@ -16,12 +16,12 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-FILES = ("requirements.lock", "requirements-torch.lock")
+FILES = sorted(ROOT.glob("requirements*.lock"))
 MINUTES = 5
 
 
 def main(program: str) -> int:
-    pins = [pin for name in FILES for pin in re.findall(r"(?m)^[^#\s]+==[^\s]+", (ROOT / name).read_text())]
+    pins = [pin for file in FILES for pin in re.findall(r"(?m)^[^#\s]+==[^\s]+", file.read_text())]
     for asked in (pins[:1], pins):  # one first: an index that has nothing to say is not asked 200 times
         lines, code = verdict(_ask(program, asked))
         if code == 2:

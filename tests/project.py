@@ -78,9 +78,9 @@ class Project:
         """Wait until a training has taken its lock in the folder ``below``, which may be a pattern."""
         self.wait_for(lambda: any(_held(lock) for lock in self.folder.glob(f"{below}/train-*.lock")))
 
-    def wait_for(self, happened: Callable[[], bool]) -> None:
-        """Wait a minute at most."""
-        deadline = time.monotonic() + 60
+    def wait_for(self, happened: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Raises: AssertionError: it has not happened in that time."""
+        deadline = time.monotonic() + seconds
         while not happened():
             assert time.monotonic() < deadline, self.processes()
             time.sleep(0.1)

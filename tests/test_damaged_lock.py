@@ -57,7 +57,28 @@ def main() -> None:
         code = repro.repro(targets=["one", "two"])
         made = Path("made").read_text().split() if Path("made").exists() else []
         said[f"{name} {forgotten}"] = {"code": code, "made": made, "same": lock.read_bytes() == whole}
+    for users in ("", '{"read": {"one": [{"pid": 1'):
+        Path(".dvc/tmp/rwlock").write_text(users)
+        Path("one").unlink()  # so that DVC has something to do
+        said[f"rwlock {users!r}"] = {"code": repro.repro(targets=["one", "two"]), "made": [], "same": True}
+    said["at work"] = beside_another_dvc(lock, whole)
     Path("said.json").write_text(json.dumps(said))
+
+
+def beside_another_dvc(lock: Path, whole: bytes) -> dict:
+    """A plain DVC that is writing dvc.lock keeps what it has written."""
+    from dvc.repo import Repo, lock_repo
+
+    from mult import mends
+    from mult.errors import UserError
+
+    with Repo() as repo, lock_repo(repo):
+        lock.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(UserError, match=r"^dvc\.lock: damaged, or half written by a DVC that is at work; when"):
+            mends.mend()
+        same = lock.read_bytes() == whole[: len(whole) // 2]
+        lock.write_bytes(whole)
+    return {"code": len(mends.mend()), "made": [], "same": same}
 
 
 @pytest.mark.slow
@@ -71,9 +92,10 @@ def test_it_is_mended_and_nothing_is_made_twice(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads((tmp_path / "said.json").read_text())
-    assert len(said) == len(HARMS) + len(FORGOTTEN)
+    assert len(said) == len(HARMS) + len(FORGOTTEN) + 3
     assert {name: of for name, of in said.items() if of != {"code": 0, "made": [], "same": True}} == {}, done.stdout
     assert "dvc.lock: empty; it is " in done.stdout
+    assert done.stdout.count("rwlock: not JSON; removed") == 2
     assert (tmp_path / ".mult" / "dvc.lock.damaged").is_file()
 
 

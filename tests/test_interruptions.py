@@ -6,6 +6,7 @@ import sys
 import time
 
 import pandas as pd
+import psutil
 import pytest
 
 from mult.files import read_json, sha256
@@ -45,6 +46,24 @@ def test_a_killed_pipeline_leaves_no_trainer(project, victim, processes):
     path.write_text(text)
     project.run("mult", "repro", *TRAININGS)
     assert "everything is up to date" in project.run("mult", "repro", *TRAININGS)
+
+
+def test_a_dvc_that_is_killed_below_a_pipeline_is_named(project):
+    """As the kernel does it when memory is short."""
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("      steps: 4\n", "      steps: 4000\n", 1))
+    process = project.start("mult", "repro", "train_single@depth-0", stdout=subprocess.PIPE)
+    project.wait_for_trainer()
+    commands = [of for of in psutil.Process(process.pid).children(recursive=True) if "pipelines" in of.cmdline()]
+    assert len(commands) == 1
+    commands[0].parent().kill()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: train_single@depth-0: its process was ended by SIGKILL; the same command goes on" in said
+    assert project.processes() == []
+    path.write_text(text)
+    project.run("mult", "repro", "train_single@depth-0")
 
 
 def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_been(project):

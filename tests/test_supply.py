@@ -22,7 +22,7 @@ LOCK, TORCH = ROOT / "requirements.lock", ROOT / "requirements-torch.lock"
 WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = WHOLE["project"]
 # Extras that set-up does not install; `make test` adds them, or they are for users.
-ON_DEMAND = ("weights", "ray", "postgresql")
+ADDED = ("weights", "ray", "postgresql")
 # What torch's CUDA build brings, and its CPU build does not. pip comes with Python's own venv.
 WITH_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
 OURS = ("pip", canonicalize_name(PROJECT["name"]))
@@ -63,7 +63,7 @@ def installed() -> dict[str, Distribution]:
 def on_demand() -> set[str]:
     """What the extras that set-up leaves out bring along, as far as it is installed."""
     there = installed()
-    todo = [Requirement(line) for extra in ON_DEMAND for line in PROJECT["optional-dependencies"][extra]]
+    todo = [Requirement(line) for extra in ADDED for line in PROJECT["optional-dependencies"][extra]]
     found: set[str] = set()
     while todo:
         requirement = todo.pop()
@@ -74,10 +74,11 @@ def on_demand() -> set[str]:
     return found
 
 
-def test_every_entry_is_one_package_at_one_version_with_the_hashes_of_its_files():
-    found = entries(LOCK)
+@pytest.mark.parametrize("file", ["requirements.lock", *(f"requirements-{name}.lock" for name in ADDED)])
+def test_every_entry_is_one_package_at_one_version_with_the_hashes_of_its_files(file):
+    found = entries(ROOT / file)
     names = [pin.split("==")[0] for pin, *_ in found]
-    assert len(lock(LOCK)) == len(names)
+    assert len(lock(ROOT / file)) == len(names)
     assert names == sorted(names)
     for pin, *hashes in found:
         assert hashes, pin
@@ -103,7 +104,7 @@ def test_what_is_installed_is_what_the_lock_says():
 def test_the_lock_is_all_that_the_project_needs():
     pins, asked = pinned(), list(map(Requirement, PROJECT["dependencies"]))
     for extra, lines in PROJECT["optional-dependencies"].items():
-        asked += [] if extra in ON_DEMAND else map(Requirement, lines)
+        asked += [] if extra in ADDED else map(Requirement, lines)
     todo, seen = list(asked), set()
     there = installed()
     while todo:
@@ -130,10 +131,12 @@ def recipe(target: str) -> list[str]:
 
 
 def test_set_up_installs_from_the_lock_alone():
-    pips = [line for line in recipe("$(READY)") if "$(PIP)" in line]
+    pips = [line for line in recipe("$(READY)") if "$(PIP)" in line or "$(LOCKED)" in line]
+    locked = "LOCKED := $(PIP) --require-hashes --no-deps --no-build-isolation --requirement\n"
+    assert locked in (ROOT / "Makefile").read_text()
     assert pips == [
-        "@$(PIP) --require-hashes --no-deps --requirement $(VENV)/build.txt",
-        "@$(PIP) --require-hashes --no-deps --no-build-isolation --requirement requirements.lock",
+        "@$(LOCKED) $(VENV)/build.txt",
+        "@$(LOCKED) requirements.lock",
         "@$(PIP) --constraint requirements-torch.lock torch",
         "@$(PIP) --no-deps --no-build-isolation --editable .",
     ]
@@ -142,21 +145,20 @@ def test_set_up_installs_from_the_lock_alone():
 
 
 def test_what_make_test_adds_is_pinned():
-    variables = dict(re.findall(r"(?m)^(RAY|POSTGRESQL) := (.*)$", (ROOT / "Makefile").read_text()))
-    lines = [line for line in recipe("test") if "$(PIP)" in line]
-    pins = {}
-    for line in lines:
-        line = re.sub(r"\$\((RAY|POSTGRESQL)\)", lambda found: variables[found[1]], line).split("||")[0]
-        program, option, *names = line.split()
-        assert (program, option) == ("@$(PIP)", "--no-deps"), line
-        pins |= dict(name.split("==") for name in names)
-    known = [Requirement(of) for extra in ON_DEMAND for of in PROJECT["optional-dependencies"][extra]]
-    assert all(of.specifier.contains(pins[of.name]) for of in known)
+    for name, line in zip(ADDED, [line for line in recipe("test") if "requirements-" in line], strict=True):
+        assert line.startswith(f"@$(LOCKED) requirements-{name}.lock || true")
+    assert not [line for line in recipe("test") if "$(PIP)" in line or "pip install" in line]
+    assert recipe("ray") == ["$(LOCKED) requirements-ray.lock"]
+    assert recipe("postgresql") == ["$(LOCKED) requirements-postgresql.lock"]
     there = installed()
-    for name in pins.keys() & there.keys():
-        assert there[name].version == pins[name]
-        missing = {canonicalize_name(of.name) for of in needs(there[name])} - pins.keys() - pinned().keys()
-        assert missing == set(), f"{name} needs it, and nothing pins it"
+    for extra in ADDED:
+        pins = lock(ROOT / f"requirements-{extra}.lock")
+        known = map(Requirement, PROJECT["optional-dependencies"][extra])
+        assert all(of.specifier.contains(pins[canonicalize_name(of.name)]) for of in known)
+        for name in pins.keys() & there.keys():
+            assert there[name].version == pins[name]
+            missing = {canonicalize_name(of.name) for of in needs(there[name])} - pins.keys() - pinned().keys()
+            assert missing == set(), f"{name} needs it, and nothing pins it"
 
 
 def test_ci_sets_up_as_a_user_does():

@@ -1,7 +1,10 @@
 """What waits for MLflow, and sending it to a real store."""
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from mult import tracking
 from mult.errors import UserError
+from mult.files import read_json
 from mult.process import TRACKING, alone
 from mult.tracking import box, run, store, sync
 from tests.outage import NOWHERE, home, told
@@ -77,6 +81,48 @@ def test_what_is_sent_is_what_would_have_been_told(there, monkeypatch):
     assert client.get_run(direct).info.start_time > late.info.end_time
     assert sync.reminder() == ""
     assert box.boxes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["deleted", "gone"])
+def test_a_run_that_is_deleted_in_mlflow_holds_up_no_other(there, monkeypatch, capsys, how):
+    """One that is not there at all, for the store is another one, is made again."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    client, _ = tracking.reach()
+    with tracking.stage_run("doomed", {"seed": 0}, {"scale": "laptop"}, ["data/home"]) as doomed:
+        doomed.log({"val/loss": 1.0}, 0)
+        if how == "deleted":
+            client.delete_run(doomed.id)
+        monkeypatch.setattr(store.Link, "closed", lambda link, last=False: "too slow")
+        doomed.log({"val/loss": 0.5}, 1)
+    stage("waits")
+    if how == "gone":
+        with closing(sqlite3.connect(there.removeprefix("sqlite:///"))) as database, database:
+            for table in ("latest_metrics", "metrics", "params", "tags", "runs"):
+                database.execute(f"DELETE FROM {table} WHERE run_uuid = '{doomed.id}'")
+    capsys.readouterr()
+    sync.sync()
+    assert box.boxes() == []
+    assert [run["status"] for run in told(there, "waits")] == ["FINISHED"]
+    said = capsys.readouterr().err
+    if how == "deleted":
+        assert f"doomed: run {doomed.id} was deleted in MLflow; what waited for it is left out" in said
+    else:
+        (again,) = told(there, "doomed")
+        assert ("val/loss", 1, 0.5) in again["points"]
+
+
+def test_whoever_asks_the_store_for_a_run_notes_when(monkeypatch):
+    """So that sync waits until such a request is settled; the first try may come long after the stage's start."""
+    monkeypatch.setattr(store, "silent", lambda uri: "a moment ago")
+    with tracking.stage_run("late", {"seed": 0}, {"scale": "laptop"}, ["data/home"]) as run:
+        run.log({"val/loss": 1.0}, 0)
+        monkeypatch.setattr(store, "silent", lambda uri: "")
+        time.sleep(0.2)
+        before = box.now_ms()
+        run.log({"val/loss": 0.5}, 1)
+        (folder,) = box.boxes()
+        assert read_json(folder / "head.json")["tried_ms"] >= before
 
 
 @pytest.mark.slow
@@ -228,14 +274,42 @@ def test_a_database_that_somebody_locks_is_waited_for_no_longer_than_a_server(th
 
 
 def test_the_first_user_of_a_database_takes_its_time(tmp_path, monkeypatch):
-    """And so do those who come while it makes the file."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/new.db")
     monkeypatch.setattr(store, "WAIT_S", 0.01)
-    assert store._is_to_be_made(uri)
     store.connect()
-    assert not store._is_to_be_made(uri)
-    store.LOCK.write_text("making")
-    assert store._is_to_be_made(uri)
+    assert store.store_exists(uri)
+    assert [path.name for path in tmp_path.glob("*new.db*")] == ["new.db"]
+    assert store.reach(uri)
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from mult.tracking import store
+
+count = 0
+@event.listens_for(Engine, "after_cursor_execute")
+def kill(connection, cursor, statement, *more):
+    global count
+    count += statement.lstrip().upper().startswith(("ALTER", "CREATE", "DROP", "INSERT"))
+    if count == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+store.opened(os.environ["MLFLOW_TRACKING_URI"])
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_database_is_made_costs_nothing(tmp_path, monkeypatch):
+    """MLflow itself never again opens what such a kill leaves; the numbers lie in its first, middle and last steps."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")
+    for number in (1, 120, 240, 350):
+        killed = subprocess.run([sys.executable, "-c", KILLED, str(number)], cwd=tmp_path, capture_output=True)
+        assert killed.returncode == -signal.SIGKILL, (number, killed.stderr.decode())
+        assert not (tmp_path / "new.db").exists()
+    stage()
+    assert sync.reminder() == ""
+    assert [path.name for path in tmp_path.glob("*new.db*")] == ["new.db"]
 
 
 def test_a_slow_store_is_asked_no_more_than_its_share(monkeypatch):

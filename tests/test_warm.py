@@ -11,12 +11,16 @@ import psutil
 import pytest
 
 from mult import warm
+from mult.process import PARENT
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 STAGE = """
 import os, pathlib, sys, time
 def main(word):
+    if word == "parent":
+        print(os.environ.get("MULT_PARENT"), flush=True)
+        return
     print("out", word, os.environ["COLOUR"], "torch" in sys.modules, flush=True)
     print("err", file=sys.stderr, flush=True)
     pathlib.Path("pid").write_text(str(os.getpid()))
@@ -38,8 +42,9 @@ def stage(tmp_path, monkeypatch):
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"}
     with warm.server(environment) as with_server:
 
-        def start(word, **extra):
+        def start(word, shell=False, **extra):
             command = [sys.executable, "-m", "pipelines", "say", word]
+            command = ["sh", "-c", f"{' '.join(command)}; exit $?"] if shell else command
             return subprocess.Popen(
                 command, env=with_server | {"COLOUR": "red"} | extra, stdout=-1, stderr=-1, text=True
             )
@@ -93,3 +98,23 @@ def test_a_server_that_is_killed_before_it_has_read_is_one_line(stage, tmp_path)
         link.close()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (1, "", "error: say: the stage's process was killed\n")
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_stage_whose_dvc_has_ended_before_it_could_look_does_nothing(stage, tmp_path, served):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    given = {} if served else {warm.VARIABLE: "/nowhere/warm.socket"}
+    process = stage("hello", **given, **{PARENT: str(gone.pid)})
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -signal.SIGTERM
+    assert not (tmp_path / "pid").exists()
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_stage_whose_dvc_is_its_parents_parent_works(stage, served):
+    """Its command went through a shell, then; what it starts in turn has another parent."""
+    given = {} if served else {warm.VARIABLE: "/nowhere/warm.socket"}
+    process = stage("parent", shell=True, **given, **{PARENT: str(os.getpid())})
+    assert process.communicate(timeout=60) == ("None\n", "")
+    assert process.returncode == 0

@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 
 from mult import lockfile
-from mult.process import STATE, die_with_parent
+from mult.process import PARENT, STATE, die_with_parent
 from mult.quick import quicken
 
 LOGS = STATE / "logs"
@@ -74,22 +74,29 @@ class Local:
             _end(process)
 
     def _fork(self, name: str, results: Mapping[str, dict] | None, command: list[str], given: dict[str, str]) -> bool:
-        process = FORKS.Process(target=_dvc, args=(name, results, command, {**self.environment, **given}))
+        process = FORKS.Process(target=_dvc, args=(os.getpid(), name, results, command, {**self.environment, **given}))
         process.start()
         self._running[name] = process
         if self._stopped:
             _end(process)
         process.join()
         del self._running[name]
+        if (process.exitcode or 0) < 0 and not self._stopped:
+            with open(LOGS / f"{name}.log", "a") as log:
+                how = signal.Signals(-process.exitcode).name
+                log.write(f"\nerror: {name}: its process was ended by {how}; the same command goes on\n")
         return process.exitcode == 0
 
 
-def _dvc(name: str, results: Mapping[str, dict] | None, command: list[str], environment: dict[str, str]) -> None:
+def _dvc(
+    parent: int, name: str, results: Mapping[str, dict] | None, command: list[str], environment: dict[str, str]
+) -> None:
     """Be ``dvc`` for one command, in a process forked from one that has imported it; output goes to a log."""
     os.setsid()  # a session of its own, so that ending it ends the stage's processes as well
-    die_with_parent()
+    die_with_parent(parent)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ[PARENT] = str(os.getpid())
     with open(LOGS / f"{name}.log", "w") as log, open(os.devnull) as nothing:
         for own, given in enumerate((nothing, log, log)):
             os.dup2(given.fileno(), own)

@@ -13,6 +13,7 @@ from pathlib import Path
 from mult.errors import UserError
 
 LAUNCHER = "MULT_LAUNCH"  # a command that starts a training's processes, also on other hosts: `srun torchrun …`
+PARENT = "MULT_PARENT"  # process id of the DVC that has started a stage
 UNTIL = "MULT_UNTIL"  # when what is at work should pause, in seconds since 1970
 STATE = Path(".mult")  # git-ignored, unknown to DVC: locks, logs, rendered pieces
 CHECKPOINTS = STATE / "checkpoints"  # of trainings; see mult.training.checkpoint
@@ -25,13 +26,20 @@ def die_with_parent(parent: int | None = None) -> None:
     DVC, when it is killed, leaves the stage's process running, and the next `dvc repro` would start a second one.
 
     Args:
-        parent: its process id where the caller knows it; if it has ended already, so does this process.
+        parent: its process id where the caller knows it; if it has ended already, so does this process. One that is no
+            parent but a parent's parent is only looked at now.
     """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if parent is not None and os.getppid() != parent:
+    if parent is not None and os.getppid() != parent and parent not in _ancestors():
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ancestors() -> set[int]:
+    import psutil  # late: not needed where the parent is alive
+
+    return {of.pid for of in psutil.Process().parents()}
 
 
 def rank() -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mult import leftovers, lockfile, preflight, warm
+from mult import leftovers, mends, preflight, warm
 from mult.errors import UserError
 from mult.files import atomic, read_json, write_json
 from mult.local import LOGS, Local, environment, visible_gpus
@@ -187,8 +187,8 @@ def repro(
         settings = load()
         scale = settings.scale
         began = time.perf_counter()
-        if repaired := lockfile.repair():
-            print(repaired)
+        for line in mends.mend():
+            print(line)
         leftovers.sweep()
         graph = outdated(targets)
         if not graph.needs:

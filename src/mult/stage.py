@@ -15,7 +15,7 @@ from mult.failures import told
 from mult.files import write_json
 from mult.memory import peak_mb
 from mult.paths import one_name
-from mult.process import STATE, alone, die_with_parent, rank
+from mult.process import STATE, alone, rank
 
 PAUSED = 75  # exit code: try again later
 WORK = STATE / "work"  # what each stage's last run did, for the summary of `mult repro`
@@ -27,7 +27,6 @@ def run(script: str, arguments: Sequence[str]) -> int:
 
     Of several processes that torchrun has started the first holds the lock for all.
     """
-    die_with_parent()
 
     def work() -> None:
         main = _main_of(script, arguments)

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from mult import stage
-from mult.process import STATE, die_with_parent
+from mult.process import PARENT, STATE, die_with_parent
 
 VARIABLE = "MULT_WARM"  # where the server listens
 HEAVY = (
@@ -39,7 +39,11 @@ MESSAGE_BYTES = 1 << 20
 
 
 def run_stage(script: str, arguments: Sequence[str]) -> int:
-    """Run ``pipelines.<script>`` with ``arguments``, in the server where there is one; returns the exit code."""
+    """Run ``pipelines.<script>`` with ``arguments``, in the server where there is one; returns the exit code.
+
+    The parent's name is for this process alone: it starts others, and the server's child has another parent.
+    """
+    die_with_parent(int(os.environ.pop(PARENT, 0)) or None)
     if address := os.environ.get(VARIABLE):
         return _ask(address, script, arguments)
     return stage.run(script, arguments)
@@ -47,7 +51,6 @@ def run_stage(script: str, arguments: Sequence[str]) -> int:
 
 def _ask(address: str, script: str, arguments: Sequence[str]) -> int:
     """Hand the stage over; should this process be killed, the socket closes and the server's child ends with it."""
-    die_with_parent()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         try:
             link.connect(address)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mult import leftovers
 from mult.data import index as indexing
 from mult.data.index import build, mark, view_of
 from mult.data.lazy import open_index
@@ -165,6 +166,20 @@ def test_an_interrupted_indexing_goes_on(root, tmp_path, monkeypatch):
     assert "coffeen" not in seen
     assert len(seen) == 5 - done
     assert (tmp_path / "index" / "views.parquet").read_bytes() == (tmp_path / "whole" / "views.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("harm", ["alter", "cut", "empty"])
+def test_a_groups_part_that_the_disk_has_not_kept_is_made_anew(root, tmp_path, monkeypatch, harm):
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers, "ended", lambda kept, folder: None)  # as if dvc.lock had not got it yet
+        _, counts = built(root, tmp_path)
+    part = sorted((tmp_path / "aside").glob("*/*.parquet"))[0]
+    data = part.read_bytes()
+    altered = data[:40] + bytes([data[40] ^ 255]) + data[41:]  # in the first page
+    part.write_bytes({"alter": altered, "cut": data[: len(data) // 2], "empty": b""}[harm])
+    with pytest.raises(UserError, match=rf"^{part}: damaged \(.*\); run the command again, which makes it anew$"):
+        built(root, tmp_path)
+    assert built(root, tmp_path)[1] == counts
 
 
 def test_what_was_begun_for_another_root_is_not_gone_on_with(root, tmp_path):

@@ -1,5 +1,8 @@
 """Batches come in one order, whoever reads them."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +12,7 @@ from mult.data.index import build
 from mult.data.loader import TrainingBatches, batches_in_order
 from mult.data.sources import open_source
 from mult.data.store import Split, open_split
+from mult.process import alone
 from tests.data.sources.miniature import write_taskonomy
 from tests.training.test_trainer import SETTINGS
 
@@ -45,3 +49,32 @@ def test_scoring_sees_the_same_images_with_any_number_of_workers(split):
     assert len(alone) == len(split)
     for of in others:
         assert torch.equal(of, alone)
+
+
+READING = """
+import sys, time
+import numpy as np, torch
+from mult.data import loader
+from mult.process import alone
+
+class Slow(loader._Reader):
+    def __init__(self): pass
+    def __getitem__(self, number):
+        print(number, flush=True)
+        time.sleep(60)
+
+with alone("training"):
+    next(iter(loader._loader(Slow(), range(4), 2, torch.device("cpu"))))
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_trainer_and_hold_no_lock_of_its(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", READING], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.kill()
+        process.wait()
+        time.sleep(0.5)
+        with alone("training"):
+            pass

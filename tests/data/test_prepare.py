@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mult import leftovers
 from mult.data.domains import EMBEDDED, embedded
 from mult.data.prepare import prepare
 from mult.data.store import LABELS, open_split
 from mult.errors import UserError
+from mult.files import read_json
 from mult.params import EmbeddedDomain
 
 SETTINGS = EmbeddedDomain(train=4, val=2, test=3, views=2, edge_sigma=3.0)
@@ -64,6 +66,23 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path, monkeypatch):
     prepare("rooms-home", settings, 32, tmp_path / "d")
     assert {p: seen[p] for p in before} == before, "finished units are not rendered again"
     assert len(open_split(tmp_path / "d", "train")) == 60
+
+
+@pytest.mark.parametrize("harm", ["alter", "cut", "empty"])
+def test_a_unit_that_the_disk_has_not_kept_is_rendered_again(tmp_path, monkeypatch, capsys, harm):
+    monkeypatch.chdir(tmp_path)
+    settings = EmbeddedDomain(train=2, val=2, test=2, views=2, edge_sigma=3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers, "ended", lambda kept, folder: None)  # as if dvc.lock had not got it yet
+        prepare("rooms-home", settings, 32, tmp_path / "whole", 1)
+    (unit,) = (tmp_path / ".mult" / "render").rglob("train-*.npz")
+    data = unit.read_bytes()
+    middle = len(data) // 2
+    altered = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    unit.write_bytes({"alter": altered, "cut": data[:middle], "empty": b""}[harm])
+    prepare("rooms-home", settings, 32, tmp_path / "again", 1)
+    assert f"{unit.relative_to(tmp_path)}: damaged; rendered again" in capsys.readouterr().err
+    assert read_json(tmp_path / "whole" / "index.json") == read_json(tmp_path / "again" / "index.json")
 
 
 @pytest.mark.slow

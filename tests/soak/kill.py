@@ -28,11 +28,13 @@ import psutil
 from mult import lockfile
 from mult.files import read_json, sha256, write_json
 from mult.process import STATE
+from mult.tracking.store import opened
 from mult.verify import Verification
 from tests.conftest import ROOT
 from tests.project import Project, copy_project
 
 OTHERWISE = ("wall_s", "mlflow_run_id", "git_commit")  # columns of results.csv that two runs cannot share
+GONE_S = 3.0  # within which what a killed pipeline has started has ended; a stage takes about as long
 COMPARED = ("model.safetensors", "history.csv", "scores.json", "errors.csv", "affinity.csv", "probes.csv")
 
 
@@ -102,6 +104,8 @@ class Soak:
         self._to_the_end(killed)
         self._check(killed, ended=True)
         _compare(quiet.folder, killed.folder)
+        killed.run("mult", "track", "sync")
+        assert _current(killed.folder) == _current(quiet.folder), "MLflow's runs"
         again = len(set(self.story.again))
         if again:
             print(f"{again} tables and sheets that are in git were made twice, while dvc.lock was damaged")
@@ -127,7 +131,7 @@ class Soak:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
         process.wait()
-        project.wait_for(lambda: not project.processes())
+        project.wait_for(lambda: not project.processes(), GONE_S)
         harm = rng.choice(["", "empty", "cut", "garbage"]) if len(self.story.kills) >= self.kills / 2 else ""
         done = self._check(project)
         _harm(project.folder / lockfile.NAME, harm, rng)
@@ -239,6 +243,13 @@ def _compare(quiet: Path, killed: Path) -> None:
     for path in sorted(quiet.glob("runs/*/*")):
         if path.name in COMPARED:
             assert sha256(path) == sha256(killed / path.relative_to(quiet)), path
+
+
+def _current(folder: Path) -> list[tuple[str, str]]:
+    """Name and state of each current run in MLflow's store."""
+    client, experiment = opened(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([experiment], "tags.`dvc.current` = 'yes'", max_results=5000)
+    return sorted((run.info.run_name, run.info.status) for run in runs)
 
 
 def _code() -> str:

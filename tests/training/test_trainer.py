@@ -266,6 +266,20 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(data, monkeypatch, capsy
         torch.testing.assert_close(found[name], expected[name], atol=1e-9, rtol=1e-6)
 
 
+def test_no_room_for_the_optimiser_is_told_and_not_tried_again(data, monkeypatch):
+    """AdamW makes its state piece by piece; one that lacks some of it cannot be stepped with."""
+    tries = []
+
+    def full(like, **_):
+        tries.append(like)
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(torch, "zeros_like", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(exact("edges"), job(data, "edges"), CPU)
+    assert len(tries) == 1
+
+
 def test_activations_computed_again_change_no_bit(data):
     hardware = HARDWARE.model_copy(update={"recompute": True})
     found = [

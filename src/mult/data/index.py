@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from mult.data.sources.source import SPLITS
 from mult.data.store import INDEX_KIND
 from mult.data.survey import nothing_in
 from mult.data.workers import in_batches
-from mult.errors import UserError
+from mult.errors import UserError, in_one_line
 from mult.files import atomic, flushed, sha256, write_json
 from mult.paths import below
 from mult.process import STATE
@@ -150,7 +151,7 @@ def _index_group(source: Source, part: Path, of: tuple[str, str], share: int | N
         rows = [_row(source, view, marks) for view in some]
         tables.append(pa.Table.from_pylist(rows, _schema(kinds)))
     with atomic(part) as file:
-        pq.write_table(pa.concat_tables(tables, promote_options="default"), file)
+        pq.write_table(pa.concat_tables(tables, promote_options="default"), file, write_page_checksum=True)
 
 
 def _chosen(source: Source, of: tuple[str, str], share: int | None) -> Iterator[View]:
@@ -225,11 +226,23 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, 
 def _batches(parts: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The views of each group, in one batch; groups without views are left out."""
     for part in parts:
-        table = pq.read_table(part)
+        with _whole(part):
+            table = pq.read_table(part, page_checksum_verification=True)
         for name in set(schema.names) - set(table.column_names):
             table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
         yield from table.select(schema.names).combine_chunks().to_batches()
 
 
 def _columns(part: Path) -> list[str]:
-    return pq.read_schema(part).names
+    with _whole(part):
+        return pq.read_schema(part).names
+
+
+@contextmanager
+def _whole(part: Path) -> Iterator[None]:
+    """Raises: UserError: the disk has not kept a group's part as it was written; it is removed."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        part.unlink()
+        raise UserError(f"{part}: damaged ({in_one_line(error)}); run the command again, which makes it anew") from None

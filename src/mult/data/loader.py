@@ -1,8 +1,10 @@
 """Batches in order, on their device: read ahead by worker processes where there are any."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from mult.data.augment import Draws, augment, draw, tasks_to_read
 from mult.data.batches import Batch, decode, gather, order_of_step
 from mult.data.store import Split
 from mult.params import Training
+from mult.process import die_with_parent
 
 AHEAD = 4  # batches that a worker reads before they are asked for
 
@@ -105,4 +108,10 @@ def _loader(reader: _Reader, numbers: range, workers: int, device: torch.device)
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
         pin_memory=device.type == "cuda",
+        worker_init_fn=partial(_start, os.getpid()),
     )
+
+
+def _start(parent: int, number: int) -> None:
+    """A worker that outlived its trainer would hold the trainer's locks, which it has inherited."""
+    die_with_parent(parent)

@@ -5,10 +5,12 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from mult.process import STATE, die_with_parent
 from mult.progress import progress
 
 Sample = tuple[dict[str, np.ndarray], str, float]
+Job = tuple[Unit, int, float, Path]  # a unit, the image size, the edges' sigma, and where what is rendered is kept
 
 
 def prepare(
@@ -67,29 +70,29 @@ def _prepare(
             shutil.rmtree(other)
     kept.mkdir(parents=True, exist_ok=True)
 
-    todo = [unit for unit in units if not _file(kept, unit).exists()]
-    jobs = [(unit, image_size, settings.edge_sigma, _file(kept, unit)) for unit in todo]
+    jobs = {unit: (unit, image_size, settings.edge_sigma, _file(kept, unit)) for unit in units}
+    todo = [job for unit, job in jobs.items() if not _file(kept, unit).exists()]
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    with ProcessPoolExecutor(processes or os.cpu_count(), context, initializer=_start_worker) as pool:
-        for _ in progress(pool.map(_render, jobs), f"render {name}", total=len(jobs), unit="unit"):
+    with ProcessPoolExecutor(processes or os.cpu_count(), context, _start_worker, (os.getpid(),)) as pool:
+        for _ in progress(pool.map(_render, todo), f"render {name}", total=len(todo), unit="unit"):
             pass
 
     writer = Writer(folder, name, domain.classes, image_size, edge_sigma=settings.edge_sigma)
     for split, members in plan.items():
-        writer.add(split, counts[split], _samples(kept, members))
+        writer.add(split, counts[split], _samples([jobs[unit] for unit in members]))
     writer.close()
     leftovers.ended(kept, folder)
     return sum(counts.values())
 
 
-def _start_worker() -> None:
-    die_with_parent()
+def _start_worker(parent: int) -> None:
+    die_with_parent(parent)
     import cv2
 
     cv2.setNumThreads(1)  # the pool already fills the cores
 
 
-def _render(job: tuple[Unit, int, float, Path]) -> None:
+def _render(job: Job) -> None:
     unit, image_size, edge_sigma, path = job
     frames = embedded(unit.domain).render(unit, image_size)
     samples = [labels.annotate(frame, edge_sigma) for frame in frames]
@@ -98,12 +101,24 @@ def _render(job: tuple[Unit, int, float, Path]) -> None:
         np.savez(file, fov=[frame.fov for frame in frames], **stacked)
 
 
-def _samples(kept: Path, units: list[Unit]) -> Iterator[Sample]:
-    for unit in units:
-        with np.load(_file(kept, unit), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+def _samples(jobs: Sequence[Job]) -> Iterator[Sample]:
+    """The samples of rendered units; of one that the disk has not kept as it was written, rendered anew."""
+    for job in jobs:
+        unit, _, _, path = job
+        try:
+            arrays = _arrays(path)
+        except (BadZipFile, EOFError, KeyError, ValueError):
+            print(f"{path}: damaged; rendered again", file=sys.stderr)
+            _render(job)
+            arrays = _arrays(path)
         for view, fov in enumerate(arrays["fov"]):
             yield {label: arrays[label][view] for label in LABELS}, unit.group, float(fov)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """All of a unit's file, whose format has a sum of each array."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in ("fov", *LABELS)}
 
 
 def _file(kept: Path, unit: Unit) -> Path:

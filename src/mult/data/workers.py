@@ -42,7 +42,7 @@ def in_processes(
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     waiting: deque = deque()
-    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(kept,)) as pool:
+    with ProcessPoolExecutor(processes, context, _start, (os.getpid(), kept)) as pool:
         try:
             for job in jobs:
                 waiting.append(pool.submit(_call, work, job))
@@ -56,9 +56,9 @@ def in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(kept: Any) -> None:
+def _start(parent: int, kept: Any) -> None:
     global _kept
-    die_with_parent()
+    die_with_parent(parent)
     import cv2
 
     cv2.setNumThreads(1)  # the pool already fills the cores

@@ -115,8 +115,7 @@ class Run:
         try:
             with self._link.trying(seconds):
                 if not box.head["begun"]:
-                    if self._known is None:
-                        box.note(tried_ms=now_ms())
+                    box.note(tried_ms=now_ms())
                     run_id, was_there = self._link.call(begin, box.head, self._known is None)
                     self._known = None if was_there else self._known
                     box.note(run_id=run_id, begun=True)

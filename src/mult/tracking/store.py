@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ BUDGET_S = 20.0
 SHARE = 0.01
 PAUSE_S = 60.0
 MAKING_S = 120.0  # for making a database file, whose first users wait for each other
-LOCK = STATE / "mlflow.lock"  # says so while the file is being made
+LOCK = STATE / "mlflow.lock"  # of whoever makes the file
 SILENCE = TRACKING / "silent.json"
 # Left alone, MLflow tries a request seven times, two minutes each. What it repeats by itself may be done twice.
 LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -66,37 +66,57 @@ def brief(error: BaseException) -> str:
 
 
 def opened(uri: str) -> tuple[Client, str]:
-    """A client of the store and the experiment's id; both are made where there are none. Takes as long as it takes.
-
-    The lock keeps two first users from making one database file at the same time, which breaks it for good.
-    """
+    """A client of the store and the experiment's id; both are made where there are none. Takes as long as it takes."""
     import mlflow
 
     for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **LIMITS}.items():
         os.environ.setdefault(name, value)
-    with _making(uri) if _is_to_be_made(uri) else nullcontext():
-        client = mlflow.MlflowClient(uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if not found:
-            try:
-                return client, client.create_experiment(EXPERIMENT)
-            except mlflow.exceptions.MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            found = client.get_experiment_by_name(EXPERIMENT)  # another process was quicker
-        return client, found.experiment_id
+    if not store_exists(uri):
+        _make(Path(uri.removeprefix("sqlite:///")))
+    client = mlflow.MlflowClient(uri)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if not found:
+        try:
+            return client, client.create_experiment(EXPERIMENT)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(EXPERIMENT)  # another process was quicker
+    return client, found.experiment_id
 
 
-@contextmanager
-def _making(uri: str) -> Iterator[None]:
+def _make(path: Path) -> None:
+    """Make a database file, beside its place: what a kill leaves of MLflow's many steps it never opens again.
+
+    Nor does it open what two processes have made at the same time, hence the lock, and the names with their numbers.
+    """
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     STATE.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(LOCK, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_to_be_made(uri):  # nobody has made it meanwhile
-            lock.write("making")
-            lock.flush()
-        yield
-        lock.truncate(0)
+        for left in path.parent.glob(f".{path.name}.*.making*"):  # of one that was killed, and SQLite's journal of it
+            if not _lives(left.name.removeprefix(f".{path.name}.").split(".")[0]):
+                left.unlink(missing_ok=True)
+        if path.exists():  # somebody has made it meanwhile
+            return
+        beside = path.with_name(f".{path.name}.{os.getpid()}.making")
+        SqlAlchemyStore(f"sqlite:///{beside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        if not path.exists():  # nor from another folder, with another lock
+            os.replace(beside, path)
+
+
+def _lives(process: str) -> bool:
+    """Whether there is a process of this number, other than this one."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return int(process) != os.getpid()
 
 
 def reach(uri: str | None = None) -> tuple[Client, str]:
@@ -127,13 +147,7 @@ def connect() -> None:
 def _open(uri: str, seconds: float) -> tuple[Client, str]:
     import mlflow.tracking  # noqa: F401  here, so that the time it takes is not taken for the store's
 
-    return bounded(opened, uri, seconds=MAKING_S if _is_to_be_made(uri) else seconds)
-
-
-def _is_to_be_made(uri: str) -> bool:
-    """Whether the store is a database file that is not there, or not whole yet."""
-    begun = uri.startswith("sqlite:///") and LOCK.is_file() and LOCK.stat().st_size > 0
-    return begun or not store_exists(uri)
+    return bounded(opened, uri, seconds=seconds if store_exists(uri) else MAKING_S)
 
 
 def bounded(call: Callable[..., Result], *arguments: Any, seconds: float) -> Result:
@@ -213,7 +227,7 @@ class Link:
             Unreachable: it has failed, or the try's time is over.
         """
         if self._opened is None:
-            began, making = time.monotonic(), _is_to_be_made(self.uri)
+            began, making = time.monotonic(), not store_exists(self.uri)
             self._opened = _open(self.uri, self._deadline - began)
             if making:
                 self._deadline += time.monotonic() - began

@@ -94,6 +94,18 @@ def say(
     return said
 
 
+def state_of(client: Client, run_id: str) -> str:
+    """``active``, ``deleted`` (by somebody, in MLflow), or ``gone``."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return "gone"
+
+
 def mark(client: Client, experiment: str, marks: Mapping[str, Any]) -> None:
     """Tag the runs of a scale that its results come from as current, and no others; see current.py."""
     token = None
@@ -111,16 +123,8 @@ def mark(client: Client, experiment: str, marks: Mapping[str, Any]) -> None:
 
 def _found(client: Client, experiment: str, head: Mapping[str, Any]):
     """The run itself, by either of its ids; what a request that was given up has made besides is deleted."""
-    from mlflow.exceptions import MlflowException
-
-    if head["run_id"]:
-        try:
-            run = client.get_run(head["run_id"])
-            if run.info.lifecycle_stage == "active":
-                return run
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+    if head["run_id"] and state_of(client, head["run_id"]) == "active":
+        return client.get_run(head["run_id"])
     twins = client.search_runs([experiment], f"tags.`{LOCAL}` = '{head['local_id']}'")
     twins = sorted(twins, key=lambda run: len(run.data.metrics), reverse=True)
     for twin in twins[1:]:

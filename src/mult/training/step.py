@@ -87,10 +87,10 @@ class Step:
                 norm = self._clip(looking)
                 if looking and not torch.isfinite(norm):
                     raise FloatingPointError(f"the gradient's norm is {float(norm)}")
-                self.optimiser.step()  # the first one takes memory as well, before it changes a weight
                 break
             except torch.OutOfMemoryError:
                 self._halve(len(batch))
+        self.optimiser.step()  # not tried again: fewer images at once would leave it no more memory
         self.balancing.observe(losses * self.task_weights)
         return losses
 

@@ -41,6 +41,9 @@ def main(name: str) -> None:
                 data = Path("data") / domain
                 if not scorable(config, test := open_split(data, "test")):
                     continue
+                if "train" not in read_json(data / "index.json")["splits"]:
+                    print(f"{domain}: no images to train on, so none are tried")
+                    continue
                 picture = None if shift == NONE else partial(SHIFTS[shift], strength=strength)
                 images = few(open_split(data, "train"), scale.fine_tune.images, config["classes"], picture)
                 tuned, took = fine_tune(model, config, images, settings, device)

@@ -3,6 +3,7 @@
 python -m pipelines prepare rooms-home
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mult import params, stage
@@ -25,7 +26,8 @@ def main(domain: str) -> None:
         source = open_source(domain, settings.root, settings.split)
         most = {split: n for split in ("train", "val", "test") if (n := getattr(settings, split)) is not None}
         with stage.working("indexing"):
-            counts = index.build(source, folder, scale.image_size, most=most, damaged=settings.damaged)
+            counts = index.build(source, folder, scale.image_size, most=most)
+        _of_use(domain, scale.train_domain, counts, source.classes)
         (DAMAGED / f"{domain}.csv").unlink(missing_ok=True)
         found = ", ".join(f"{images} {split}" for split, images in counts.items())
         print(f"{domain}: {found}, read in place; {clock.seconds():.0f} s")
@@ -33,3 +35,20 @@ def main(domain: str) -> None:
     with stage.working("rendering"):
         images = prepare(domain, settings, scale.image_size, folder)
     print(f"{domain}: {images} images of {scale.image_size} pixels in {clock.seconds():.0f} s")
+
+
+def _of_use(domain: str, home: str, counts: Mapping[str, int], classes: Sequence[str]) -> None:
+    """Say now what would end stages after all trainings.
+
+    Raises:
+        UserError: there is nothing to train on or to test on, or no choice of classes to learn.
+    """
+    for split in ("train", "test") if domain == home else ("test",):
+        if not counts.get(split):
+            there = ", ".join(of for of, images in counts.items() if images)
+            raise UserError(
+                f"{domain}: no images for {split}, only for {there}; name a partition that has some (domains.{domain}."
+                f"split in params.yaml), or take another domain"
+            )
+    if domain == home and len(classes) == 2:  # void is the first
+        raise UserError(f"{domain}: its only class is {classes[1]!r}, which is no segmentation; train on another")

@@ -14,6 +14,8 @@ import yaml
 from mult import clones, cluster
 from mult.errors import UserError
 from mult.evaluation.results import load_results
+from mult.params import load
+from tests.conftest import ROOT
 from tests.project import Project, copy_project
 
 CNN = "src/mult/baselines/cnn.py"
@@ -44,6 +46,24 @@ def test_what_is_not_committed_is_refused_but_for_what_clones_are_given(tmp_path
     assert cluster.uncommitted() == ["src/mult/new.py"]
     (tmp_path / files[3]).write_text("changed")
     assert cluster.uncommitted() == ["src/mult/code.py", "src/mult/new.py"]
+
+
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("domains.nyuv2.root", lambda text: text.replace("root: /data/nyuv2", "root: sets/nyuv2")),
+        ("domains.taskonomy.split", lambda text: text.replace("split: fullplus", "split: mine.csv")),
+        ("encoder.pretrained", lambda text: text.replace("pretrained: true", "pretrained: swin.safetensors")),
+    ],
+)
+def test_paths_that_lead_elsewhere_from_clones_are_refused(tmp_path, key, changed):
+    text = (ROOT / "params.yaml").read_text()
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    cluster._absolute(load(path, "paper").scale)
+    path.write_text(changed(text))
+    with pytest.raises(UserError, match=rf"^params.yaml: scales.paper.{key}: \S+: with --ray .*; write /"):
+        cluster._absolute(load(path, "paper").scale)
 
 
 def test_sqlite_serves_one_host_and_a_server_many(monkeypatch):

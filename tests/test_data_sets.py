@@ -62,6 +62,9 @@ def test_they_are_trained_on_and_scored_with_the_tasks_that_each_has(project):
     images = results.groupby("domain")["n_images"].agg(set)
     assert images.to_dict() == {"taskonomy": {10}, "replica": {12}, "nyuv2": {2}, "cocodoom": {2}}
     assert set(results.loc[results["run"] == "mult-shared-s0", "train_images"]) == {16}, "of three buildings' 18"
+    tuned = set(results.loc[results["study"] == "fine_tune", "domain"])
+    assert tuned >= {"nyuv2", "cocodoom"}
+    assert "replica" not in tuned, "only its test scenes are here"
     split = open_split(project.folder / "data/taskonomy", "test")
     assert set(split.groups) == set(BUILDINGS["test"])
     assert not list((project.folder / "data").rglob("*.npy")), "pictures are read in place"
@@ -119,6 +122,14 @@ def test_a_training_domain_that_lacks_a_task_says_so(project, roots, tmp_path):
     told = project.run("pipelines", "train", "mult-shared-s0", code=1)
     assert "data/taskonomy: no labels for semseg, so mult-shared-s0 cannot be trained on it" in told
     assert "Traceback" not in told
+
+
+def test_a_domain_without_anything_to_test_on_says_so_at_once(project):
+    edit_scale(project, "smoke", r"train: 16, test: 10", "train: 16, test: 0")
+    told = project.run("pipelines", "prepare", "taskonomy", code=1)
+    assert "error: " in told
+    assert "test" in told
+    edit_scale(project, "smoke", r"train: 16, test: 0", "train: 16, test: 10")
 
 
 def test_a_root_that_is_not_there_says_so(project):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mult import export
+from mult import export, predict
 from mult.errors import UserError
 from mult.export import Report, export_onnx
 from mult.models import registry
@@ -122,6 +122,13 @@ def test_a_size_that_is_no_multiple_of_32(packages, tmp_path, size):
 def test_a_folder_for_a_file(packages, tmp_path):
     with pytest.raises(UserError, match="is a folder; name a file"):
         export_onnx(tmp_path, tmp_path)
+
+
+def test_a_run_of_another_version(packages, tmp_path, monkeypatch):
+    save(tmp_path / "run")
+    monkeypatch.setattr(predict, "load_model", lambda folder: {}["heads.semseg"])
+    with pytest.raises(UserError, match=r"its model cannot be made here: KeyError: .*; is it of another version\?"):
+        export_onnx(tmp_path / "run", tmp_path / "model.onnx")
 
 
 def test_no_such_run(packages, tmp_path):

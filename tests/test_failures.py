@@ -1,9 +1,11 @@
 """A machine that runs short: one line that says so, nothing half-written, and the same work goes on."""
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from mult import tracking
+from mult.data import lazy
 from mult.data.batches import tasks_of
 from mult.data.index import build
 from mult.data.loader import batches_in_order
@@ -153,7 +156,8 @@ def test_a_reader_that_is_killed_is_one_line(domain, capsys):
 def test_a_mistake_that_a_reader_finds_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     root = write_taskonomy(tmp_path / "sets", "splits", {"ihlen": "train"})
-    build(open_source("taskonomy", root), tmp_path / "index", 8, tmp_path / "aside", damaged=0)
+    build(open_source("taskonomy", root), tmp_path / "index", 8, tmp_path / "aside")
+    monkeypatch.setattr(lazy, "allowed", lambda domain: 0)
     for path in (root / "train" / "ihlen" / "normal").iterdir():
         path.write_bytes(path.read_bytes()[:60])
 
@@ -177,7 +181,23 @@ def test_a_bad_disk_is_one_line(capsys):
     assert "rgb.npy: Input/output error; the disk may be bad: `mult verify` says" in line_of(work, capsys)
 
 
-@pytest.mark.parametrize("defect", [KeyError("a defect"), PermissionError(13, "Permission denied")])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ESTALE, errno.EMFILE])
+def test_what_a_machine_refuses_is_one_line(number, capsys):
+    line = line_of(raising(OSError(number, os.strerror(number), "runs/a/model.json")), capsys)
+    assert line.startswith(f"error: runs/a/model.json: {os.strerror(number)}; ")
+    assert "the same command goes on from there" in line
+
+
+def test_a_test_split_of_nothing_but_unknown_labels_is_one_line(domain, capsys):
+    """Else the domain would drop out of all tables without a word."""
+    split = open_split(domain, "test")
+    blank = replace(split, arrays=split.arrays | {"depth_zbuffer": np.full_like(split.arrays["depth_zbuffer"], 65535)})
+    config = {"run": "a", "tasks": ["depth"], "classes": ["void"], "train_domain": domain.name, "image_size": 32}
+    line = line_of(lambda: score_split(make(["depth"]), config, blank, 4, CPU), capsys)
+    assert f"{split.domain}: no label of its {len(split)} test images can be scored; `mult data check`" in line
+
+
+@pytest.mark.parametrize("defect", [KeyError("a defect"), FileNotFoundError(2, "No such file or directory")])
 def test_a_defect_keeps_its_traceback(defect):
     def work():
         raise defect

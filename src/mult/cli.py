@@ -23,6 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error.filename or ''}: {error.strerror or error}".replace("error: : ", "error: "))
     except KeyboardInterrupt:
         sys.exit("error: interrupted; what was finished is kept, the same command goes on from there")
+    except Exception as error:
+        from mult.failures import told  # late, as all that a good command does not need
+
+        if (line := told(error)) is None:
+            raise
+        sys.exit(f"error: {line}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from mult import tracking
 from mult.clones import Origin, Slot, entries
 from mult.errors import UserError
 from mult.local import LOGS, Local
-from mult.params import Hardware
+from mult.params import Hardware, Scale, load
 from mult.process import CHECKPOINTS, STATE, TRACKING
 from mult.repro import Graph, outdated
 from mult.stage import WORK
@@ -59,6 +59,7 @@ def connected(address: str, graph: Graph, hardware: Hardware, jobs: int | None, 
         raise UserError(
             f"{unknown[0]}: not committed, so clones on the cluster lack it; commit or `git stash -u` first"
         )
+    _absolute(load().scale)
     try:
         if found := re.fullmatch(r"(.+):(\d+)", address.removeprefix("ray://")):
             socket.create_connection((found[1], int(found[2])), timeout=5).close()  # Ray itself would try for minutes
@@ -72,6 +73,20 @@ def connected(address: str, graph: Graph, hardware: Hardware, jobs: int | None, 
         cluster.bring_home()
     finally:
         ray.shutdown()
+
+
+def _absolute(scale: Scale) -> None:
+    """Raises: UserError: a path that leads somewhere from here, and elsewhere from the clones."""
+    given = {"encoder.pretrained": scale.encoder.pretrained}
+    for name, of in scale.domains.items():
+        given |= {f"domains.{name}.{key}": getattr(of, key, None) for key in ("root", "split")}
+    for key, path in given.items():
+        a_name = key.endswith(".split") and not str(path).endswith(".csv")
+        if isinstance(path, str) and not a_name and not Path(path).is_absolute():
+            raise UserError(
+                f"params.yaml: scales.{scale.name}.{key}: {path}: with --ray stages run in clones, in other folders; "
+                f"write {Path(path).absolute()}"
+            )
 
 
 class Cluster:

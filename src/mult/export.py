@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mult.errors import UserError
 from mult.files import atomic
-from mult.models.registry import load_model
+from mult.predict import load_run
 from mult.tasks import TASKS
 from mult.threads import one_thread
 
@@ -84,7 +84,7 @@ def export_onnx(folder: Path, out: Path, size: int | None = None) -> Report:
         raise UserError(f"--size: {size} is no multiple of {STEP}; {near} is the nearest")
     if out.is_dir():
         raise UserError(f"--out: {out} is a folder; name a file, such as {out / 'model.onnx'}")
-    model, config = load_model(folder)
+    model, config = load_run(folder)
     size = size or config["image_size"]
     if (weights := sum(p.numel() * p.element_size() for p in model.parameters())) > LIMIT:
         raise UserError(f"{folder}: {weights / 1e9:.1f} GB of weights, an ONNX file holds 2; export a smaller model")

@@ -9,7 +9,11 @@ from mult.outs import MEND
 KEPT = "what was finished is kept, the same command goes on from there"
 FULL = f"make room there: {KEPT}"
 BAD = f"the disk may be bad: {MEND}"
+OURS = f"see that it can be read and written here: {KEPT}"
+MANY = f"allow more (`ulimit -n`), or lower hardware.workers: {KEPT}"
 MENDS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EIO: BAD}
+MENDS |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE), OURS)
+MENDS |= dict.fromkeys((errno.EMFILE, errno.ENFILE), MANY)
 OF_A_WORKER = "mult.errors.UserError: "  # before the line, at the end of a traceback that came from a loader's process
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from mult.encode import encode
 from mult.errors import UserError, in_one_line
@@ -74,14 +75,23 @@ def load_predictor(run: str, size: int | None = None) -> Predictor:
     folder = Path(run)
     if folder.name == run and not (folder / "model.json").is_file():
         folder = Path("runs") / run
+    model, config = load_run(folder)
+    return Predictor(model, tuple(config["tasks"]), tuple(config["classes"]), size or config["image_size"])
+
+
+def load_run(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a run, perhaps somebody else's, and its model.json.
+
+    Raises:
+        UserError: as ``load_predictor``.
+    """
     if (folder / "model.json").is_file():
         look_into(folder / "model.json")
     try:
-        model, config = load_model(folder)
+        return load_model(folder)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         said = in_one_line(error, 200)
         raise UserError(f"{folder}: its model cannot be made here: {said}; is it of another version?") from None
-    return Predictor(model, tuple(config["tasks"]), tuple(config["classes"]), size or config["image_size"])
 
 
 def look_into(path: Path) -> None:

@@ -10,6 +10,7 @@ from mult.data.batches import decode, gather, order_of_step, read, tasks_of
 from mult.data.encoding import NO_DEPTH, NO_NORMAL, NO_SHADE
 from mult.data.store import open_split
 from mult.tasks import TASKS
+from mult.training.losses import LOSSES
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,19 @@ def test_what_an_image_has_no_file_of_is_masked(split):
     for task, mask in masks.items():
         assert mask[0].any(), task
         assert not mask[1].any(), task
+
+
+def test_a_depth_of_zero_is_unknown(split):
+    """As copies of data sets write it; a loss of it would teach that things touch the camera."""
+    codes = gather(split, ["depth"], [0, 1])
+    codes["depth_zbuffer"][1, :16] = 0
+    batch = decode(codes, ["depth"])
+    assert not batch.masks["depth"][1, :, :16].any()
+    assert batch.masks["depth"][1, :, 16:].any()
+    right = {key: of.clone() for key, of in batch.targets.items()}
+    right["depth"][1, :, :16] = 0.5  # another prediction there costs nothing
+    for name in ("l1", "berhu"):
+        assert LOSSES[name].total(right["depth"], batch.targets["depth"], batch.masks["depth"]) == 0
 
 
 def test_a_domain_without_a_mask_and_without_some_tasks(split):

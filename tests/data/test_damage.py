@@ -1,12 +1,14 @@
 """Damaged files of a data set in place: passed over, named, and too many of them an error."""
 
 import csv
+import re
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from mult.data import damage, lazy
 from mult.data.batches import read
 from mult.data.index import build
 from mult.data.loader import batches_in_order
@@ -14,6 +16,7 @@ from mult.data.sources import open_source
 from mult.data.store import open_split
 from mult.errors import UserError
 from mult.tasks import TASKS
+from tests.conftest import ROOT
 from tests.data.sources.miniature import write_taskonomy
 
 SIZE = 12
@@ -24,11 +27,13 @@ ALL = list(TASKS)
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lazy, "allowed", lambda domain: int((tmp_path / "allowed").read_text()))
     return write_taskonomy(tmp_path / "taskonomy", "splits", BUILDINGS)
 
 
 def opened(root, limit):
-    build(open_source("taskonomy", root), root.parent / "index", SIZE, root.parent / "aside", damaged=limit)
+    (root.parent / "allowed").write_text(str(limit))
+    build(open_source("taskonomy", root), root.parent / "index", SIZE, root.parent / "aside")
     return open_split(root.parent / "index", "train")
 
 
@@ -108,3 +113,16 @@ def test_workers_keep_one_list(root, capfd):
     )
     masks = torch.cat([batch.masks["keypoints"] for batch in batches])
     np.testing.assert_array_equal(masks.flatten(1).any(1), [True, True, False, True, True, False])
+
+
+def test_params_yaml_says_how_many_and_outdates_nothing_by_it(root):
+    assert damage.allowed("taskonomy") == 100, "no params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    scale = re.sub(r"(?m)^scale: \*\w+", "scale: *paper", text)
+    given = "taskonomy: {root: /data/taskonomy, "
+    for changed, limit in ((scale, 100), (scale.replace(given, given + "damaged: 7, "), 7)):
+        (root.parent / "params.yaml").write_text(changed)
+        assert damage.allowed("taskonomy") == limit
+        assert damage.allowed("unheard-of") == 100
+    digests = [opened(root, limit).digest for limit in (1, 2)]
+    assert digests[0] == digests[1]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mult.errors import UserError
-from mult.evaluation.results import load_probes, run_ids
+from mult.evaluation.results import collect, load_probes, run_ids
 from mult.files import write_json
 
 
@@ -21,6 +21,12 @@ def test_ids_of_trainings_scorings_and_of_the_probings_that_are_asked_for(tmp_pa
         *(f"mult-shared-s{seed} {file}" for seed in (0, 1) for file in ("run.json", "evaluation.json")),
         "mult-shared-s0 probe.json",
     }, "not of a probing that an earlier params.yaml wanted"
+
+
+def test_a_run_that_lacks_a_file_is_one_line(tmp_path):
+    write_run(tmp_path / "mult-shared-s0", "model.json", "run.json", "scores.json")
+    with pytest.raises(UserError, match=r"mult-shared-s0: evaluation\.json is missing; `make repro`"):
+        collect(["mult-shared-s0"], "laptop", tmp_path)
 
 
 def test_probes_of_several_runs(tmp_path):

@@ -88,6 +88,14 @@ def test_six_task_table(results):
     assert not table.loc["semseg", "shared beats trivial"]
 
 
+def test_a_task_that_a_domain_cannot_test_has_no_figures(results):
+    untested = results[(results["domain"] != "home") | (results["task"] != TASKS["semseg"].name)]
+    table = six_task(untested, "home")
+    row = table.set_index("task").loc["semseg"]
+    assert row[["trivial", "single", "shared", "shared gain"]].isna().all()
+    assert not row["shared beats trivial"]
+
+
 def test_subset_losses_are_percent_worse_than_one_task(results):
     three = rows_of("set-depth+normal+edges", "set", "depth+normal+edges", {"depth": 0.25, "normal": 0.5, "edges": 1.0})
     table = subset_losses(pd.concat([results, pd.DataFrame(three)]), "home", "shared")

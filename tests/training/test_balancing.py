@@ -350,6 +350,13 @@ class TestAnyInput:
         assert method.learnt[1] == 0
         assert (method.learnt[[0, 2]] != 0).all()
 
+    @pytest.mark.parametrize("name", [name for name in ("stch", "geometric_mean", "famo") if name in NAMES])
+    def test_the_others_are_balanced_as_if_alone(self, name):
+        for losses in torch.tensor([[1.0, 0.0, 1.0], [0.3, 0.0, 0.9]]):
+            weights = make(name, 3).weights(losses)
+            torch.testing.assert_close(weights[[0, 2]], make(name, 2).weights(losses[[0, 2]]))
+        assert make(name, 3).weights(torch.zeros(3)).isfinite().all()
+
     def test_batches_without_labels_do_not_make_a_loss_seem_to_fall(self):
         method, every = make("dwa", 2, 4), make("dwa", 2, 4)
         for step, row in enumerate(torch.tensor([[1.0, 1.0]] * 4 + [[0.5, 1.0]] * 4)):

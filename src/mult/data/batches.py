@@ -121,7 +121,7 @@ def _semseg(codes: Codes) -> tuple[Tensor, Tensor]:
 
 def _depth(codes: Codes) -> tuple[Tensor, Tensor]:
     code = _planes(codes["depth_zbuffer"])
-    return code / (DEPTH_UNITS * TASKS["depth"].scale), code != NO_DEPTH
+    return code / (DEPTH_UNITS * TASKS["depth"].scale), (code != NO_DEPTH) & (code > 0)
 
 
 def _normal(codes: Codes) -> tuple[Tensor, Tensor]:

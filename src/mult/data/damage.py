@@ -3,7 +3,8 @@
     .mult/damaged/<domain>.csv      a line a label: split, group, name, label, what is wrong; common to all processes
 
 A training of days must not end for one truncated file among millions, and a data set that is broken as a whole must not
-be trained on. The list is begun anew with each indexing.
+be trained on. The list is begun anew with each indexing. The limit is params.yaml's word at the time of reading: in the
+index, another one would outdate all that was trained.
 """
 
 import csv
@@ -13,10 +14,20 @@ from pathlib import Path
 
 from mult.data.sources.source import View
 from mult.errors import UserError
+from mult.params import RealDomain, load
 from mult.process import STATE
 
 FOLDER = STATE / "damaged"
 COLUMNS = ("split", "group", "name", "label", "fault")
+
+
+def allowed(domain: str) -> int:
+    """Of how many views of ``domain`` params.yaml lets files be damaged; the usual number where it says nothing."""
+    usual = RealDomain.model_fields["damaged"].default
+    try:
+        return getattr(load().scale.domains.get(domain), "damaged", usual)
+    except UserError:  # no params.yaml here
+        return usual
 
 
 class Damage:
@@ -54,7 +65,8 @@ class Damage:
         if views > self.limit:
             raise UserError(
                 f"{fault}; that is view {views} with a damaged file, and `damaged` allows {self.limit}: {self.path} "
-                "names them; mend or delete these files, or allow more in params.yaml"
+                "names them; mend these files and delete that list, or allow more in params.yaml, which trains nothing "
+                "again"
             )
 
     def blind(self, view: View) -> bool:

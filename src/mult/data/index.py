@@ -52,14 +52,12 @@ def build(
     image_size: int,
     aside: Path = STATE / "index",
     most: Mapping[str, int] | None = None,
-    damaged: int = 0,
 ) -> dict[str, int]:
     """Write the index of ``source`` into ``folder``; returns the number of views of each split.
 
     Args:
         most: split -> how many views of it at most: the same number of each group, evenly spread over it, and less
             than asked for where groups have not as many. A group is a place, so many of them say more than many views.
-        damaged: of how many views files may turn out to be damaged (``mult.data.damage``).
 
     Raises:
         UserError: a split without a view, a file that cannot be read, pictures that were made for another size.
@@ -80,7 +78,7 @@ def build(
         done = pool.map(lambda of: _index_group(source, *of), todo)
         for _ in progress(done, f"index {source.domain}", total=len(todo), unit="group"):
             pass
-    counts = _join(parts, folder, source, image_size, damaged)
+    counts = _join(parts, folder, source, image_size)
     leftovers.ended(kept, folder)
     return counts
 
@@ -176,7 +174,7 @@ def _schema(kinds: Sequence[str]) -> pa.Schema:
     return pa.schema(list((FIXED | of_files).items()))
 
 
-def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, damaged: int) -> dict[str, int]:
+def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int) -> dict[str, int]:
     """Write the folder of an index from the parts of its groups, one after the other; see ``build``."""
     kinds = sorted({name[: -len("_path")] for part in parts for name in _columns(part) if name.endswith("_path")})
     schema, present = _schema(kinds), dict.fromkeys(kinds, 0)
@@ -210,7 +208,6 @@ def _join(parts: Sequence[Path], folder: Path, source: Source, image_size: int, 
         "labels": list(source.labels),
         "code": _code(),
         "image_size": image_size,
-        "damaged": damaged,
         "edge_sigma": source.edge_sigma,
         "files": present,
         "left_out": dict(source.left_out()),

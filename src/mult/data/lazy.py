@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mult.data.damage import Damage
+from mult.data.damage import Damage, allowed
 from mult.data.encoding import NO_DEPTH
 from mult.data.fit import square, square_fov
 from mult.data.index import TABLES, is_of_a_view, view_of
@@ -81,8 +81,8 @@ class Pictures:
             UserError: as ``Source.read``; or more files are damaged than may be.
         """
         if label == "mask_valid" and label not in self.source.own:  # as the depth that is picked for each pixel
-            known = self.read(image, "depth_zbuffer") != NO_DEPTH
-            return np.where(known, np.uint8(255), np.uint8(0))
+            depth = self.read(image, "depth_zbuffer")
+            return np.where((depth != NO_DEPTH) & (depth > 0), np.uint8(255), np.uint8(0))
         if (image, label) in self._seen:
             return self._seen[image, label]
         values = self._read(self.view(image), label)
@@ -169,7 +169,7 @@ def open_index(folder: Path, index: Mapping, split: str) -> Split:
     names, lengths = zip(*splits[split]["groups"], strict=True)
     rows = Rows(folder / "views.arrow", sum(len(splits[name]["groups"]) for name in before), lengths)
     fovs = np.concatenate([rows.batch(number)["fov"].to_numpy() for number in range(len(lengths))])
-    damage = Damage(index["domain"], index["damaged"])
+    damage = Damage(index["domain"], allowed(index["domain"]))
     pictures = Pictures(source, rows, splits[split]["images"], index["image_size"], damage)
     groups = tuple(name for name, length in zip(names, lengths, strict=True) for _ in range(length))
     return _split(pictures, split, groups, fovs, sha256(folder / "index.json")[:12])

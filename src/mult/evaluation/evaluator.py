@@ -13,6 +13,7 @@ from mult.data.batches import tasks_of
 from mult.data.classes import class_map, comparable
 from mult.data.loader import batches_in_order
 from mult.data.store import Split, open_split
+from mult.errors import UserError
 from mult.evaluation.score import Score
 from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.files import atomic, write_json
@@ -88,7 +89,11 @@ def score_split(
     images: int | None = None,
     workers: int = 0,
 ) -> DomainScores:
-    """Scores of what ``predict`` makes of ``split``, or of its first ``images``, under ``shift``."""
+    """Scores of what ``predict`` makes of ``split``, or of its first ``images``, under ``shift``.
+
+    Raises:
+        UserError: no image has a valid pixel of any task.
+    """
     images = len(split) if images is None else images
     tasks, classes = scorable(config, split), config["classes"]
     score = Score(tasks, len(classes), class_map(split.classes, classes))
@@ -99,6 +104,11 @@ def score_split(
             batch = replace(batch, rgb=SHIFTS[shift](batch.rgb, strength))
         predictions = {t: p.float() for t, p in predict(batch.rgb.to(device)).items()}
         score.update(predictions, batch)
+    if tasks and not any(m.compute() for m in score.metrics.values()):
+        raise UserError(
+            f"{split.domain}: no label of its {images} test images can be scored; `mult data check` looks at them all, "
+            f".mult/damaged/{split.domain}.csv names files that could not be read"
+        )
     return DomainScores(
         n_images=images,
         groups=split.groups[:images],

@@ -63,7 +63,7 @@ def load_results(path: Path | str = "reports/results.csv") -> pd.DataFrame:
 
 
 def _rows(folder: Path, scale: str) -> list[dict]:
-    missing = [n for n in ("model.json", "run.json", "scores.json") if not (folder / n).is_file()]
+    missing = [n for n in ("model.json", "run.json", "scores.json", "evaluation.json") if not (folder / n).is_file()]
     if missing:
         raise UserError(f"{folder}: {missing[0]} is missing; `make repro` trains and scores every run")
     model, run, scores = (read_json(whole(folder / n)) for n in ("model.json", "run.json", "scores.json"))

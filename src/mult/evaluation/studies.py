@@ -78,7 +78,7 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
 
     table = []
     for task in TASKS:
-        nothing = best[(domain, task)]
+        nothing = best.get((domain, task), np.nan)  # the domain may have no label of the task to be tested on
         row = {"task": task, "metric": TASKS[task].metric, "trivial": nothing}
         row["single"] = values(f"single-{task}", task).mean()
         for key in _single_baselines(results):
@@ -88,7 +88,8 @@ def six_task(results: pd.DataFrame, domain: str) -> pd.DataFrame:
         for name, stem in six_models(results).items():
             row[f"{name} gain"] = paired_gains(rows[rows["short"] == task], stem, "single-{task}")["gain"].mean()
         for name, stem in six_models(results).items():
-            row[f"{name} beats trivial"] = all(gain(v, nothing, task) > 0 for v in values(stem, task))
+            found = values(stem, task)
+            row[f"{name} beats trivial"] = len(found) > 0 and all(gain(v, nothing, task) > 0 for v in found)
         table.append(row)
     table = pd.DataFrame(table)
     gains = {f"{name} gain": table[f"{name} gain"].mean() for name in six_models(results)}

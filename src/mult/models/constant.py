@@ -106,7 +106,7 @@ def _middles(kind: str, split: Split, task: str, channels: int) -> Tensor:
 
 
 def _nothing(task: str) -> UserError:
-    return UserError(f"{task}: no image of the training split has a label of it; take it out of tasks in params.yaml")
+    return UserError(f"{task}: no image of the training split has a label of it; choose another train_domain")
 
 
 def _flat(labels: Tensor) -> Tensor:

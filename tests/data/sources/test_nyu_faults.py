@@ -56,6 +56,21 @@ def test_truncated_and_missing_files_are_named(tmp_path, layout, file, label):
     )
 
 
+@pytest.mark.parametrize("frame", ["0001", "0003"])
+@pytest.mark.parametrize("file", ["images/{}.jpg", "depth/{}.npy", "normals/{}.npy"])
+def test_a_damaged_frame_spoils_no_other(tmp_path, file, frame):
+    """Neither that whose size tells the copy, nor one of those by which the axes of all normals are found."""
+    miniature.mtl_pytorch(tmp_path)
+    whole = open_source("nyuv2", tmp_path)
+    others = [view for view in miniature.views(whole) if frame not in view.files["rgb"]]
+    assert len(others) >= 2
+    expected = [whole.read(view, "normal") for view in others]
+    cut(tmp_path / file.format(frame))
+    damaged = open_source("nyuv2", tmp_path)
+    for view, normal in zip(others, expected, strict=True):
+        np.testing.assert_array_equal(damaged.read(view, "normal"), normal)
+
+
 @pytest.mark.parametrize(
     ("file", "values", "label", "said"),
     [

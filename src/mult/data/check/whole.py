@@ -39,7 +39,12 @@ def _add_missing(tally: Tally, source: Source, found: Survey) -> None:
         if there or (task.short == "semseg" and tasks_without_classes(source)):
             continue
         what = f"no view has {task.name}, nor what it is computed from: the task {task.short} falls away"
-        tally.add_many(what, [str(source.root)], f"fetch {task.name}, or leave {task.short} out of `tasks`", 1)
+        tally.add_many(
+            what,
+            [str(source.root)],
+            f"fetch {task.name}; without it this can be scored in other tasks, not trained on",
+            1,
+        )
 
 
 def _add_lacking(tally: Tally, found: Survey) -> None:

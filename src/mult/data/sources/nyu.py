@@ -9,6 +9,7 @@ The camera's axis is taken to meet the picture's middle, as everywhere here; it 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +49,7 @@ class Nyu(Source):
         self.classes = class_names(self._files.classes) if "segment_semantic" in self.own else ()
         if not self._files.views:
             raise UserError(f"{self.root}: no frame in it ({self.layout}); fetch the copy again")
-        self._size = self._files.rgb(self._files.views[0]).shape[:2]
+        self._size = self._first_size()
         if self._size not in COLUMNS:
             known = ", ".join(f"{height}x{width}" for height, width in COLUMNS)
             raise UserError(f"{self.root}: pictures of {self._size[0]}x{self._size[1]}, but copies have {known}")
@@ -102,8 +103,25 @@ class Nyu(Source):
             return EIGEN
         views = self._files.views
         chosen = np.unique(np.linspace(0, len(views) - 1, AXES_FROM).round().astype(int))
-        pairs = ((self._normals(views[i]), labels.normal_from_depth(self._metres(views[i]), self._fov)) for i in chosen)
+        pairs = []
+        for view in (views[i] for i in chosen):
+            with suppress(UserError):  # a damaged file is said where it is read for itself
+                pairs.append((self._normals(view), labels.normal_from_depth(self._metres(view), self._fov)))
         return find_axes(pairs, str(self.root))
+
+    def _first_size(self) -> tuple[int, int]:
+        """That of the first picture that can be read.
+
+        Raises:
+            UserError: none can.
+        """
+        faults = []
+        for view in self._files.views:
+            try:
+                return self._files.rgb(view).shape[:2]
+            except UserError as fault:
+                faults.append(fault)
+        raise faults[0]
 
     def _fitting(self, view: View, label: str, values: np.ndarray) -> np.ndarray:
         """Cropped.

@@ -180,7 +180,7 @@ class Source(ABC):
             return labels.texture_maps(self.read(view, "rgb"), self.edge_sigma)[label]
         depth = self.read(view, "depth_zbuffer")
         if label == "mask_valid":
-            return np.where(depth != NO_DEPTH, 255, 0).astype(np.uint8)
+            return np.where((depth != NO_DEPTH) & (depth > 0), 255, 0).astype(np.uint8)
         metres = labels.decode_depth(depth)[0]
         if label == "normal":
             return labels.encode_normal(labels.normal_from_depth(metres, view.fov))

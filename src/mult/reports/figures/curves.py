@@ -26,6 +26,7 @@ def curves(histories: pd.DataFrame, losses: Mapping[str, str], note: str) -> Fig
     grid = figure.subplots(2, 3, sharex=True).ravel()
     for axes, task in zip(grid, TASKS, strict=True):
         column = f"val/{task}_loss"
+        histories = histories if column in histories else histories.assign(**{column: float("nan")})
         for place, (variant, look) in enumerate(variants.items()):
             of_variant = histories[histories["variant"] == variant].dropna(subset=column)
             steps = of_variant.groupby("step")[column].agg(["mean", "min", "max"])

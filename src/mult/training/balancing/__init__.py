@@ -17,6 +17,7 @@ it was rescaled. Multiplying all losses by one number multiplies every combined 
 
 **Tasks without labels.** A batch may hold no label of a task; its loss is then exactly zero and so is its gradient.
 Such a task takes no part in the step: the others are balanced as if they were alone, and nothing is learnt about it.
+(``random`` draws before it has seen a loss, so the others' weights then sum to less or more.)
 
 Everything but the gradients themselves is computed in float64 on the CPU: a method's state is T numbers or T x T, and
 the same losses give the same bits on any device.

@@ -136,8 +136,13 @@ class SmoothTchebycheff(Balancing):
     TEMPERATURE = 0.5
 
     def weights(self, losses: Tensor | None = None) -> Tensor:
-        count = len(self.tasks)
-        return self._on_device(count**2 * slopes(scalarization.STCH(self.TEMPERATURE / count), on_host(losses)))
+        losses = on_host(losses)
+        present = losses > NO_LOSS
+        weights = torch.ones_like(losses)
+        if count := int(present.sum()):
+            scalarizer = scalarization.STCH(self.TEMPERATURE / count)
+            weights[present] = count**2 * slopes(scalarizer, losses[present])
+        return self._on_device(weights)
 
 
 class PCGrad(FromGramian):

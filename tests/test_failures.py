@@ -191,8 +191,11 @@ def test_what_a_machine_refuses_is_one_line(number, capsys):
 def test_a_test_split_of_nothing_but_unknown_labels_is_one_line(domain, capsys):
     """Else the domain would drop out of all tables without a word."""
     split = open_split(domain, "test")
-    blank = replace(split, arrays=split.arrays | {"depth_zbuffer": np.full_like(split.arrays["depth_zbuffer"], 65535)})
+    depth = np.full_like(split.arrays["depth_zbuffer"], 65535)
     config = {"run": "a", "tasks": ["depth"], "classes": ["void"], "train_domain": domain.name, "image_size": 32}
+    lacks_one = replace(split, arrays=split.arrays | {"depth_zbuffer": depth})
+    assert score_split(make(["depth"]), config, lacks_one, 4, CPU).figures == {"depth": {}}
+    blank = replace(split, arrays={"rgb": split.arrays["rgb"], "depth_zbuffer": depth})
     line = line_of(lambda: score_split(make(["depth"]), config, blank, 4, CPU), capsys)
     assert f"{split.domain}: no label of its {len(split)} test images can be scored; `mult data check`" in line
 

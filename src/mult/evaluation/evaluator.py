@@ -18,6 +18,7 @@ from mult.evaluation.score import Score
 from mult.evaluation.shifts import NONE, SHIFTS, place
 from mult.files import atomic, write_json
 from mult.progress import progress
+from mult.tasks import TASKS
 
 Predict = Callable[[Tensor], Mapping[str, Tensor]]  # (B, 3, H, W) in [0, 1] to a prediction a task, in training units
 
@@ -92,7 +93,7 @@ def score_split(
     """Scores of what ``predict`` makes of ``split``, or of its first ``images``, under ``shift``.
 
     Raises:
-        UserError: no image has a valid pixel of any task.
+        UserError: no image has a valid pixel of any task; said by a model of all tasks, for one may well be lacking.
     """
     images = len(split) if images is None else images
     tasks, classes = scorable(config, split), config["classes"]
@@ -104,7 +105,8 @@ def score_split(
             batch = replace(batch, rgb=SHIFTS[shift](batch.rgb, strength))
         predictions = {t: p.float() for t, p in predict(batch.rgb.to(device)).items()}
         score.update(predictions, batch)
-    if tasks and not any(m.compute() for m in score.metrics.values()):
+    every = scorable({**config, "tasks": list(TASKS)}, split)
+    if every and set(tasks) == set(every) and not any(of.compute() for of in score.metrics.values()):
         raise UserError(
             f"{split.domain}: no label of its {images} test images can be scored; `mult data check` looks at them all, "
             f".mult/damaged/{split.domain}.csv names files that could not be read"

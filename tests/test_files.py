@@ -17,7 +17,7 @@ WRITES = {
     "src/mult/data/pack.py": (2, "in a folder that gets its name when it is complete"),
     "src/mult/files.py": (1, "`flushed`"),
     "src/mult/launch.py": (1, "an empty file"),
-    "src/mult/local.py": (1, "a log"),
+    "src/mult/local.py": (2, "a log, and a line at its end"),
     "src/mult/process.py": (1, "a lock"),
     "src/mult/tracking/box.py": (2, "locks, and lines of which a part does not count"),
     "src/mult/tracking/run.py": (1, "an artifact in a box that is named by a message after it"),

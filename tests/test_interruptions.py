@@ -110,7 +110,7 @@ def test_in_pieces_it_ends_as_in_one(project):
     text = path.read_text()
     path.write_text(text.replace("      steps: 4\n", "      steps: 1000\n", 1))
     command = ("mult", "repro", "--jobs", "1", "train_single@edges-0", "train_single@normal-0")
-    output = project.run(*command, "--minutes", "0.4", code=75)
+    output = project.run(*command, "--minutes", "0.5", code=75)
     assert "paused train_single@edges-0" in output
     assert "2 stages to go; the same command goes on where this one ended" in output
     assert list((project.folder / ".mult" / "checkpoints").glob("smoke-single-edges-s0/*/step-*.pt"))

@@ -1,10 +1,12 @@
 """DVC's own files, put right where a kill or a power failure has left half of one."""
 
-import json
 from pathlib import Path
 
 from mult import lockfile
 from mult.errors import UserError
+from mult.files import read_json
+
+USERS = Path(".dvc/tmp/rwlock")
 
 
 def mend() -> list[str]:
@@ -16,29 +18,28 @@ def mend() -> list[str]:
     Raises:
         UserError: one is damaged, and another DVC is at work.
     """
-    from dvc.lock import LockError, make_lock
+    damaged = [name for name, of in ((lockfile.NAME, lockfile.complaint()), (USERS, _complaint())) if of]
+    if not damaged:
+        return []
+    from dvc.lock import LockError, make_lock  # late: DVC is slow to start
     from dvc.repo import Repo, lock_repo
-    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+    from dvc.rwlock import RWLOCK_LOCK
 
     with Repo() as repo:
-        users = Path(repo.tmp_dir) / RWLOCK_FILE
-        damaged = [name for name, of in ((lockfile.NAME, lockfile.complaint()), (str(users), _complaint(users))) if of]
-        if not damaged:
-            return []
         link = repo.config["core"].get("hardlink_lock", False)
-        guard = make_lock(str(users.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=link)
+        guard = make_lock(str(USERS.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=link)
         try:
             with lock_repo(repo), guard:
-                return [line for line in (lockfile.repair(), _repair(users)) if line]
+                return [line for line in (lockfile.repair(), _repair()) if line]
         except LockError:
             raise UserError(
                 f"{damaged[0]}: damaged, or half written by a DVC that is at work; when that has ended, try again"
             ) from None
 
 
-def _complaint(users: Path) -> str | None:
+def _complaint() -> str | None:
     try:
-        json.loads(users.read_text(encoding="utf-8"))
+        read_json(USERS)
     except FileNotFoundError:
         return None
     except ValueError:
@@ -46,10 +47,10 @@ def _complaint(users: Path) -> str | None:
     return None
 
 
-def _repair(users: Path) -> str | None:
+def _repair() -> str | None:
     """Without the list nobody reads or writes anything, as is so where no DVC is at work."""
-    fault = _complaint(users)
+    fault = _complaint()
     if fault is None:
         return None
-    users.unlink()
-    return f"{users}: {fault}; removed"
+    USERS.unlink()
+    return f"{USERS}: {fault}; removed"

@@ -90,6 +90,7 @@ def _make(path: Path) -> None:
 
     Nor does it open what two processes have made at the same time, hence the lock, and the names with their numbers.
     """
+    import psutil
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -98,7 +99,8 @@ def _make(path: Path) -> None:
     with open(LOCK, "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in path.parent.glob(f".{path.name}.*.making*"):  # of one that was killed, and SQLite's journal of it
-            if not _lives(left.name.removeprefix(f".{path.name}.").split(".")[0]):
+            maker = left.name.removeprefix(f".{path.name}.").split(".")[0]
+            if maker == str(os.getpid()) or not (maker.isdecimal() and psutil.pid_exists(int(maker))):
                 left.unlink(missing_ok=True)
         if path.exists():  # somebody has made it meanwhile
             return
@@ -106,17 +108,6 @@ def _make(path: Path) -> None:
         SqlAlchemyStore(f"sqlite:///{beside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
         if not path.exists():  # nor from another folder, with another lock
             os.replace(beside, path)
-
-
-def _lives(process: str) -> bool:
-    """Whether there is a process of this number, other than this one."""
-    try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return int(process) != os.getpid()
 
 
 def reach(uri: str | None = None) -> tuple[Client, str]:

@@ -14,7 +14,7 @@ from mult.progress import progress
 from mult.tracking.box import Box, boxes, now_ms, sweep, waiting
 from mult.tracking.current import unmarked
 from mult.tracking.store import Client, brief, reach, silent
-from mult.tracking.telling import begin, mark, say, state_of
+from mult.tracking.telling import begin, mark, run_of, say
 
 SETTLE_S = 30.0  # within which a store may still be at work on a request that was given up
 SHOWN = 20
@@ -105,13 +105,13 @@ def _send(box: Box, client: Client, experiment: str, moved: bool) -> None:
 
     Of a run that somebody has deleted meanwhile the rest is not wanted; one that is gone with its store is made again.
     """
-    known = "gone" if moved or not box.head["begun"] else state_of(client, box.head["run_id"])
-    if known == "deleted":
+    run = None if moved or not box.head["begun"] else run_of(client, box.head["run_id"])
+    if run and run.info.lifecycle_stage == "deleted":
         name, run_id = box.head["name"], box.head["run_id"]
         print(f"warning: {name}: run {run_id} was deleted in MLflow; what waited for it is left out", file=sys.stderr)
         box.remove()
         return
-    if known == "gone":
+    if run is None:
         _settle(box.head)
         box.note(tried_ms=now_ms(), begun=False)
         run_id, _ = begin(client, experiment, box.head, doubtful=True, late=True)

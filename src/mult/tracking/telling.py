@@ -94,16 +94,16 @@ def say(
     return said
 
 
-def state_of(client: Client, run_id: str) -> str:
-    """``active``, ``deleted`` (by somebody, in MLflow), or ``gone``."""
+def run_of(client: Client, run_id: str):
+    """The run of this id, which may be a deleted one (``info.lifecycle_stage``); None where the store has none."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_run(run_id).info.lifecycle_stage
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return "gone"
+        return None
 
 
 def mark(client: Client, experiment: str, marks: Mapping[str, Any]) -> None:
@@ -123,8 +123,9 @@ def mark(client: Client, experiment: str, marks: Mapping[str, Any]) -> None:
 
 def _found(client: Client, experiment: str, head: Mapping[str, Any]):
     """The run itself, by either of its ids; what a request that was given up has made besides is deleted."""
-    if head["run_id"] and state_of(client, head["run_id"]) == "active":
-        return client.get_run(head["run_id"])
+    run = run_of(client, head["run_id"]) if head["run_id"] else None
+    if run and run.info.lifecycle_stage == "active":
+        return run
     twins = client.search_runs([experiment], f"tags.`{LOCAL}` = '{head['local_id']}'")
     twins = sorted(twins, key=lambda run: len(run.data.metrics), reverse=True)
     for twin in twins[1:]:
